@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one way to a database connection: ``reader`` and ``writer`` transactions.
+
+Invariants: a reader sees one state of the database from its first statement to its last; a
+writer on SQLite holds the write lock from its first statement, so that it never fails
+half-way because another process wrote in between; API and processor may share one SQLite file.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from oslo_db import exception as db_exception
+from oslo_db.sqlalchemy import engines
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from cloudkitty.config import ConfigurationError
+
+SQLITE_BUSY_SECONDS = 60
+
+_DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+
+
+class Database:
+    """Transactions on the database that ``[database] connection`` names.
+
+    The engine is made when it is first used, once for each process: an object that was made
+    before a fork may be used after it.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._options = dict(conf.database)
+        self.url = _url(conf.database.connection)
+        self._engine: Engine | None = None
+        self._pid = 0
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None or self._pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)
+            self._engine = _engine(self.url, self._options)
+            self._pid = os.getpid()
+        return self._engine
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite``, ``mysql`` (MariaDB too) or ``postgresql``."""
+        name = make_url(self.url).get_backend_name()
+        return "mysql" if name == "mariadb" else name
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """A transaction that only reads, and sees one state of the database."""
+        isolation = {} if self.dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect() as connection:
+            connection.execution_options(**isolation)
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Connection]:
+        """A transaction that writes; committed at the end, rolled back on any exception."""
+        with self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                # oslo.db emits BEGIN unless this mark is set; a deferred BEGIN could not wait
+                # for the write lock once something has been read.
+                connection.info["in_transaction"] = True
+                with connection.begin():
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    yield connection
+                return
+            connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                yield connection
+
+    def dispose(self) -> None:
+        """Close the connections of this process."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+
+def _url(connection: str | None) -> str:
+    if not connection:
+        raise ConfigurationError("[database] connection: must be set")
+    try:
+        url = make_url(connection)
+    except ArgumentError as error:
+        raise ConfigurationError(f"[database] connection: {error}") from error
+    if url.drivername in _DRIVERS:
+        url = url.set(drivername=_DRIVERS[url.drivername])
+    if url.get_backend_name() not in ("sqlite", "mysql", "mariadb", "postgresql"):
+        raise ConfigurationError(
+            f"[database] connection: {url.drivername} is not supported; use sqlite, mysql or "
+            "postgresql"
+        )
+    return url.render_as_string(hide_password=False)
+
+
+def _engine(url: str, options: dict[str, Any]) -> Engine:
+    names = (
+        "mysql_sql_mode",
+        "mysql_wsrep_sync_wait",
+        "connection_recycle_time",
+        "connection_debug",
+        "connection_trace",
+        "max_pool_size",
+        "max_overflow",
+        "pool_timeout",
+        "sqlite_synchronous",
+        "connection_parameters",
+    )
+    try:
+        engine: Engine = engines.create_engine(
+            url, sqlite_fk=True, max_retries=0, **{name: options[name] for name in names}
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"[database] connection: the Python driver is missing ({error}); install "
+            "cloudkitty[mysql] or cloudkitty[postgresql]"
+        ) from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+    # Readers and one writer at the same time; safe against the death of a process, and, with
+    # a file system that keeps its promises, against loss of power.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -65536")
+
+
+def explain(error: Exception, url: str) -> str:
+    """Return one sentence about why the database could not be used."""
+    shown = make_url(url).render_as_string(hide_password=True)
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"[database] connection {shown}: {reason}"
+
+
+DatabaseErrors = (sa.exc.SQLAlchemyError, db_exception.DBError)
+"""What a failing database raises, whether or not oslo.db has translated it."""

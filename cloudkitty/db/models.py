@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the core: scopes, state of rating modules, collector mappings."""
+
+import sqlalchemy as sa
+
+from cloudkitty.db.schema import METADATA, TABLE_OPTIONS, Instant
+
+scopes = sa.Table(
+    "scopes",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("identifier", sa.String(255), nullable=False),
+    sa.Column("scope_key", sa.String(64), nullable=False),
+    sa.Column("fetcher", sa.String(64), nullable=False),
+    sa.Column("collector", sa.String(64), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False, default=True),
+    sa.Column("toggled_at", Instant, nullable=False),
+    # Everything before this instant has been rated; null before the first period.
+    sa.Column("horizon", Instant),
+    # Moves with every change of the scope's part of the ledger.
+    sa.Column("version", sa.BigInteger, nullable=False, default=0),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("retry_at", Instant),
+    sa.Column("last_error", sa.Text),
+    sa.UniqueConstraint("identifier", "scope_key", "collector", "fetcher"),
+    **TABLE_OPTIONS,
+)
+
+modules_state = sa.Table(
+    "modules_state",
+    METADATA,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("state", sa.Boolean, nullable=False, default=False),
+    sa.Column("priority", sa.Integer),
+    # Moves with every change of the module's rules, so that others know to read them again.
+    sa.Column("revision", sa.BigInteger, nullable=False, default=0),
+    **TABLE_OPTIONS,
+)
+
+service_to_collector_mappings = sa.Table(
+    "service_to_collector_mappings",
+    METADATA,
+    sa.Column("service", sa.String(255), primary_key=True),
+    sa.Column("collector", sa.String(255), nullable=False),
+    **TABLE_OPTIONS,
+)

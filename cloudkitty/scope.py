@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scopes: who is rated, and how far."""
+
+import datetime
+from dataclasses import dataclass
+
+from cloudkitty.period import Period
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """The identity of a scope: its id, what kind of attribute the id is a value of, and where
+    scope and usage come from."""
+
+    identifier: str
+    scope_key: str
+    fetcher: str
+    collector: str
+
+    def __str__(self) -> str:
+        return f"{self.scope_key}={self.identifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """A scope as it stands in the database.
+
+    ``horizon`` is the instant up to which it has been rated, ``None`` before its first period.
+    ``version`` moves with every change of the scope's part of the ledger.
+    """
+
+    id: int
+    scope: Scope
+    horizon: datetime.datetime | None
+    version: int
+    active: bool
+    toggled_at: datetime.datetime
+    failures: int = 0
+    retry_at: datetime.datetime | None = None
+    last_error: str | None = None
+
+    def last_processed(self, seconds: int) -> datetime.datetime | None:
+        """Return the start of the last period rated, for periods of *seconds*."""
+        if self.horizon is None:
+            return None
+        return self.horizon - datetime.timedelta(seconds=seconds)
+
+    def following(self, seconds: int) -> Period | None:
+        """Return the period to rate next, ``None`` before the first one is known."""
+        return None if self.horizon is None else Period.of(self.horizon, seconds)

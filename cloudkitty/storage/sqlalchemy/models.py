@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the ledger: series, and the runs of points of each."""
+
+import sqlalchemy as sa
+
+from cloudkitty.db.schema import METADATA, TABLE_OPTIONS, Amount, BigId, Digest
+
+OPEN = 253402300799
+"""The ``end`` of a run without an end (9999-12-31 23:59:59 UTC): it is valid up to its scope's
+horizon. A number larger than any instant lets one comparison find open and closed runs."""
+
+series = sa.Table(
+    "ledger_series",
+    METADATA,
+    sa.Column("id", BigId, primary_key=True, autoincrement=False),
+    sa.Column("scope_id", sa.Integer, sa.ForeignKey("scopes.id"), nullable=False),
+    # Of everything but the scope; what makes a series be itself.
+    sa.Column("digest", Digest, nullable=False),
+    sa.Column("metric", sa.String(255), nullable=False),
+    sa.Column("unit", sa.String(255), nullable=False),
+    sa.Column("description", sa.Text),
+    # Canonical JSON.
+    sa.Column("groupby", sa.Text, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+    sa.UniqueConstraint("scope_id", "digest"),
+    **TABLE_OPTIONS,
+)
+
+runs = sa.Table(
+    "ledger_runs",
+    METADATA,
+    sa.Column(
+        "series_id", BigId, sa.ForeignKey("ledger_series.id"), primary_key=True, autoincrement=False
+    ),
+    # Unix seconds: start of the first point, and end of the last one or OPEN.
+    sa.Column("begin", sa.BigInteger, primary_key=True, autoincrement=False),
+    # Length of each point's period in seconds.
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("end", sa.BigInteger, nullable=False),
+    # Of each single point.
+    sa.Column("qty", Amount, nullable=False),
+    sa.Column("price", Amount, nullable=False),
+    sa.Index("ix_ledger_runs_end_begin", "end", "begin"),
+    sqlite_with_rowid=False,
+    **TABLE_OPTIONS,
+)
+
+sequence = sa.Table(
+    "ledger_sequence",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("next", sa.BigInteger, nullable=False),
+    **TABLE_OPTIONS,
+)
