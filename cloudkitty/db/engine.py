@@ -22,7 +22,11 @@ from cloudkitty.config import ConfigurationError
 
 SQLITE_BUSY_SECONDS = 60
 
-_DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+_DRIVERS = {
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "postgresql": "postgresql+psycopg2",
+}
 
 
 class Database:

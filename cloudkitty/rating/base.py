@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a rating module is: it reads its tables into a rule book, and a rule book compiles the
+immutable rule set of one scope at one instant; a rule set sets prices in a frame."""
+
+import abc
+import datetime
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from oslo_config import cfg
+
+from cloudkitty.dataframe import DataFrame
+from cloudkitty.db.engine import Database
+
+
+class RatingError(Exception):
+    """A frame could not be rated; the message names the rule, script or module.
+
+    The period stays open and is tried again.
+    """
+
+
+class RuleSet(Protocol):
+    """What a module has compiled for one scope at one instant. Immutable but for its caches."""
+
+    def rate(self, frame: DataFrame) -> DataFrame:
+        """Return *frame* with prices; the given frame may be changed in place.
+
+        :raises RatingError: the frame cannot be rated.
+        """
+        ...
+
+
+class Compiled(NamedTuple):
+    """A rule set, and the first instant at which it may no longer be the right one (``None``:
+    it stays right until the module's revision moves)."""
+
+    rules: RuleSet
+    valid_until: datetime.datetime | None
+
+
+class RuleBook(Protocol):
+    """All rules of a module as they stood at one revision, for every scope and instant."""
+
+    def compile(self, scope_id: str | None, at: datetime.datetime) -> Compiled:
+        """Return the rule set in force for *scope_id* (``None``: only rules for everybody)
+        at *at*. Scopes with equal rules should get the same rule set object."""
+        ...
+
+
+class RatingModule(abc.ABC):
+    """Base of all rating modules; entry points live in ``cloudkitty.rating.processors``."""
+
+    module_name: ClassVar[str]
+    description: ClassVar[str]
+    hot_config: ClassVar[bool] = False
+    always_enabled: ClassVar[bool] = False
+
+    def __init__(self, conf: cfg.ConfigOpts, database: Database) -> None:
+        self.conf = conf
+        self.database = database
+
+    @abc.abstractmethod
+    def load(self) -> RuleBook:
+        """Read every rule, in a fixed number of queries.
+
+        :raises RatingError: the rules cannot be read.
+        """
+
+    def config_controller(self, context: Any) -> Any | None:
+        """Return the module's own controller, to be mounted under
+        ``/v1/rating/module_config/<module_name>``, or ``None``: nothing can be configured.
+
+        *context* is what the API hands to every controller (``cloudkitty.rest``).
+        """
+        return None

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a storage driver is: it keeps rated usage, and answers questions about it.
+
+Windows are half-open and refer to the start of a point: a point is inside ``[begin, end)``
+when its period starts there.
+"""
+
+import abc
+import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from oslo_config import cfg
+
+from cloudkitty.dataframe import DataFrame, Registry
+from cloudkitty.db.engine import Database
+from cloudkitty.period import Period
+from cloudkitty.scope import Scope, ScopeState
+
+GROUP_TYPE = "type"
+GROUP_SCOPE = "scope"
+GROUP_TIME = "time"
+
+
+class StorageError(Exception):
+    """The store could not be read or written; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which points a question is about.
+
+    ``scopes`` and ``metrics`` of ``None`` mean all. ``filters`` maps an attribute (groupby or
+    metadata) to the texts of which it must have one; all attributes must match.
+    """
+
+    begin: datetime.datetime
+    end: datetime.datetime
+    scopes: Collection[str] | None = None
+    metrics: Collection[str] | None = None
+    filters: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+class ScopedFrame(NamedTuple):
+    """The points that one scope has in one period (of one page)."""
+
+    scope: Scope
+    frame: DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some frames, in the order of period begin, period end, scope; ``total`` counts the points
+    of the whole answer."""
+
+    total: int
+    frames: Sequence[ScopedFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class TotalRow:
+    """Sums over one group. ``group`` has the values in the order of the question's group-by;
+    ``begin`` and ``end`` are the question's, or the period's when grouped by time."""
+
+    begin: datetime.datetime
+    end: datetime.datetime
+    qty: Decimal
+    price: Decimal
+    group: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """One page of sums, ordered by time and then by group values; ``total`` counts all rows."""
+
+    total: int
+    rows: Sequence[TotalRow]
+
+
+class Storage(abc.ABC):
+    """Base of all storage drivers; entry points live in ``cloudkitty.storage.v2.backends``."""
+
+    def __init__(self, conf: cfg.ConfigOpts, database: Database, registry: Registry) -> None:
+        self.conf = conf
+        self.database = database
+        self.registry = registry
+
+    @abc.abstractmethod
+    def init(self) -> None:
+        """Make or check whatever must exist before the first write. Harmless when repeated."""
+
+    @abc.abstractmethod
+    def replace(
+        self, period: Period, frames: Mapping[ScopeState, DataFrame]
+    ) -> Collection[ScopeState]:
+        """Make the content of *period* for each of these scopes exactly its frame.
+
+        For a scope whose horizon is the period's begin (or that has none yet), the horizon moves
+        to the period's end in the same transaction. For one whose horizon is at or after the
+        period's end, the period is swapped in place. A scope whose horizon is, by now, not the
+        one in its state is left untouched.
+
+        :returns: the scopes left untouched, because somebody else has moved them.
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def retrieve(self, query: Query, offset: int = 0, limit: int | None = 1000) -> Page:
+        """Return points, ordered and paged as if each were a row."""
+
+    @abc.abstractmethod
+    def total(
+        self, query: Query, groupby: Sequence[str] = (), offset: int = 0, limit: int | None = None
+    ) -> Totals:
+        """Return exact sums of quantities and prices.
+
+        *groupby*: ``type`` (the metric), ``scope``, ``time`` (each period), ``year``, ``month``,
+        ``week_of_the_year``, ``day_of_the_year`` (UTC), or any groupby attribute; an attribute
+        that a point lacks groups as the empty text.
+        """
+
+    @abc.abstractmethod
+    def delete(self, query: Query) -> None:
+        """Remove the points. Horizons stay where they are.
+
+        :raises StorageError: nothing has been removed.
+        """
+
+    @abc.abstractmethod
+    def scopes_with_data(self, begin: datetime.datetime, end: datetime.datetime) -> Sequence[str]:
+        """Return the ids of the scopes that have points in the window, each once, sorted."""

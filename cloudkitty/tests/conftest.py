@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every test may use."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+from oslo_config import cfg
+
+from cloudkitty import config
+from cloudkitty.db.engine import Database
+from cloudkitty.tests.databases import DIALECTS, TestServer, missing
+
+
+@pytest.fixture
+def conf(tmp_path: pathlib.Path) -> cfg.ConfigOpts:
+    """A configuration with defaults, and its own state directory."""
+    conf = config.load([], config_files=[])
+    conf.set_override("state_path", str(tmp_path))
+    conf.set_override("scope_key", "project_id", "collect")
+    return conf
+
+
+@pytest.fixture(scope="session", params=DIALECTS)
+def database_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestServer]:
+    """One database server of each kind."""
+    reason = missing(request.param)
+    if reason:
+        pytest.skip(reason)
+    server = TestServer(request.param, tmp_path_factory.mktemp(request.param))
+    yield server
+    server.drop()
+
+
+@pytest.fixture
+def database(
+    database_server: TestServer, conf: cfg.ConfigOpts, tmp_path: pathlib.Path
+) -> Iterator[Database]:
+    """An empty migrated database, once for each kind of server."""
+    database = database_server.fresh(conf, tmp_path)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> TestServer:
+    return TestServer("sqlite", tmp_path_factory.mktemp("sqlite-only"))
+
+
+@pytest.fixture
+def sqlite_database(
+    sqlite_server: TestServer, conf: cfg.ConfigOpts, tmp_path: pathlib.Path
+) -> Iterator[Database]:
+    """An empty migrated SQLite database, for tests that need just one."""
+    database = sqlite_server.fresh(conf, tmp_path)
+    yield database
+    database.dispose()

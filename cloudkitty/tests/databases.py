@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Databases for tests: SQLite always, MariaDB and PostgreSQL where a server is named.
+
+``CLOUDKITTY_TEST_MYSQL`` and ``CLOUDKITTY_TEST_POSTGRESQL`` are URLs of servers with the right
+to create databases, such as ``mysql://root@127.0.0.1:3306/``.
+"""
+
+import os
+import pathlib
+import shutil
+import uuid
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from sqlalchemy.engine import make_url
+
+from cloudkitty.db import migration
+from cloudkitty.db.engine import Database
+
+DIALECTS = ("sqlite", "mysql", "postgresql")
+
+
+def missing(dialect: str) -> str | None:
+    """Return why there is no such server, ``None`` when there is one."""
+    name = f"CLOUDKITTY_TEST_{dialect.upper()}"
+    if dialect == "sqlite" or os.environ.get(name):
+        return None
+    return f"no {dialect} server: {name} is not set"
+
+
+class TestServer:
+    """One migrated database of a dialect, emptied before each test."""
+
+    __test__ = False
+
+    def __init__(self, dialect: str, directory: pathlib.Path) -> None:
+        self._dialect = dialect
+        self._directory = directory
+        self._name = f"cloudkitty_test_{uuid.uuid4().hex[:12]}"
+        self._template = directory / "template.sqlite"
+        if dialect == "sqlite":
+            self.url = f"sqlite:///{self._template}"
+        else:
+            self._server = os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"]
+            self.url = (
+                make_url(self._server)
+                .set(database=self._name)
+                .render_as_string(hide_password=False)
+            )
+            self._admin(f"CREATE DATABASE {self._name}")
+        database = self._connect(self.url)
+        migration.upgrade(database)
+        database.dispose()
+
+    def _connect(self, url: str) -> Database:
+        from cloudkitty import config
+
+        conf = config.load([], config_files=[])
+        conf.set_override("connection", url, "database")
+        return Database(conf)
+
+    def _admin(self, statement: str) -> None:
+        database = self._connect(self._server)
+        engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+        database.dispose()
+
+    def fresh(self, conf: cfg.ConfigOpts, directory: pathlib.Path) -> Database:
+        """Set ``[database] connection`` of *conf* to an empty migrated database."""
+        url = self.url
+        if self._dialect == "sqlite":
+            path = directory / "cloudkitty.sqlite"
+            shutil.copy(self._template, path)
+            url = f"sqlite:///{path}"
+        conf.set_override("connection", url, "database")
+        database = Database(conf)
+        if self._dialect != "sqlite":
+            self._empty(database)
+        return database
+
+    def _empty(self, database: Database) -> None:
+        with database.writer() as connection:
+            metadata = sa.MetaData()
+            metadata.reflect(connection)
+            for table in reversed(metadata.sorted_tables):
+                if table.name == "ledger_sequence":
+                    connection.execute(table.update().values(next=1))
+                elif table.name != migration.VERSION_TABLE:
+                    connection.execute(table.delete())
+
+    def drop(self) -> None:
+        if self._dialect == "postgresql":
+            self._admin(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
+        elif self._dialect == "mysql":
+            self._admin(f"DROP DATABASE IF EXISTS {self._name}")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The migrations make exactly the tables that the code uses."""
+
+import alembic.autogenerate
+import pytest
+from alembic.runtime.migration import MigrationContext
+
+from cloudkitty.db import migration, models  # noqa: F401
+from cloudkitty.db.engine import Database
+from cloudkitty.db.schema import METADATA
+from cloudkitty.storage.sqlalchemy import models as ledger_models  # noqa: F401
+
+
+def test_migrated_schema_is_that_of_the_models(database: Database) -> None:
+    with database.reader() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": migration.VERSION_TABLE}
+        )
+        assert alembic.autogenerate.compare_metadata(context, METADATA) == []
+
+
+def test_upgrade_twice_changes_nothing(database: Database) -> None:
+    migration.upgrade(database)
+    assert migration.current(database) == migration.head()
+
+
+def test_unknown_revision_is_refused(sqlite_database: Database) -> None:
+    with pytest.raises(migration.SchemaError, match="nonsense"):
+        migration.upgrade(sqlite_database, "nonsense")
