@@ -35,7 +35,8 @@ def read(
         if argument.name not in given:
             given[argument.name] = coerce(argument.datatype, segment, argument.name)
     for name, argument in declared.items():
-        if argument.mandatory and given.get(name) is None:
+        is_body = definition.body_type is not None and argument is definition.arguments[-1]
+        if (argument.mandatory or is_body) and given.get(name) is None:
             raise errors.MissingArgument(name=name)
     return given
 
@@ -69,6 +70,9 @@ def _from_body(
     if definition.body_type is not None:
         name = definition.arguments[-1].name
         return {name: coerce(definition.body_type, document, name)}
+    if isinstance(document, list) and len(declared) == 1:
+        # The only argument may stand for itself, as clients of 2014 send a list to be quoted.
+        document = {next(iter(declared)): document}
     if not isinstance(document, dict):
         raise errors.NotAnObject()
     given = {}

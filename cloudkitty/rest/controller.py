@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pecan
 import pecan.routing
@@ -113,6 +113,8 @@ class Controller:
     its method; GET is ``get_one`` with an id in the path and ``get_all`` without.
     """
 
+    answers_head: ClassVar[bool] = False
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.children: dict[str, Controller] = {}
@@ -153,13 +155,17 @@ class Controller:
         if not found:
             raise errors.NotFound()
         if method not in found:
-            raise errors.MethodNotAllowed(method=method, allow=", ".join(sorted(found)))
+            # OPTIONS is answered for every path by the outermost layer.
+            raise errors.MethodNotAllowed(
+                method=method, allow=", ".join(sorted([*found, "OPTIONS"]))
+            )
         return found[method]
 
     def _handlers(self, segments: int) -> Iterator[tuple[str, Handler]]:
         reader = "get_one" if segments else "get_all"
         for method, name in (
             ("GET", reader),
+            *([("HEAD", reader)] if self.answers_head else []),
             ("POST", "post"),
             ("PUT", "put"),
             ("DELETE", "delete"),

@@ -73,6 +73,11 @@ class UnknownMimeType(ApiError):
     template = "Unknown mimetype: {mimetype}"
 
 
+class NoParentToList(ApiError):
+    http_status = 400
+    template = "Name a service, a field or a group, or leave out all=false."
+
+
 class Forbidden(ApiError):
     http_status = 403
     template = "Policy doesn't allow {rule} to be performed."
@@ -125,9 +130,9 @@ class Answer:
         if isinstance(error, wsme.exc.ClientSideError):
             return error.code, error.faultstring
         if isinstance(error, webob.exc.HTTPException):
-            status = int(error.status_int)  # type: ignore[attr-defined]
-            return status, HTTPStatus(status).description or HTTPStatus(status).phrase
-        status = getattr(error, "http_status", None)
+            refused = HTTPStatus(error.status_int)  # type: ignore[attr-defined]
+            return refused.value, refused.description or refused.phrase
+        status: object = getattr(error, "http_status", None)
         if isinstance(status, int) and 400 <= status < 500:
             return status, str(error)
         return 500, GENERIC

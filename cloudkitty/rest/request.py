@@ -95,3 +95,9 @@ class Request(pecan.Request):  # type: ignore[misc]
     def resource_url(self) -> str:
         """The URL of the request without query and trailing slash."""
         return str(self.path_url).rstrip("/")
+
+    def object_url(self, identifier: str) -> str:
+        """The URL of an object that the path names, or that a request to its collection is about
+        by an id in query or body."""
+        url = self.resource_url
+        return url if url.endswith(f"/{identifier}") else f"{url}/{identifier}"

@@ -27,7 +27,7 @@ _LAST_SECOND = datetime.timedelta(days=1) - datetime.timedelta(seconds=1)
 class Value(wsme.types.UserType):  # type: ignore[misc]
     """Base of the types below: an empty query value means that it was not given."""
 
-    basetype = str
+    basetype: type = str
     empty_is_absent = True
 
 
