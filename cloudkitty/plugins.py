@@ -67,5 +67,5 @@ def _manager(
         on_load_failure_callback=lambda _manager, _entry_point, error: (
             failures.append(error) if failures is not None else None
         ),
-        warn_on_missing_entrypoint=False,
+        on_missing_entrypoints_callback=lambda _names: None,
     )
