@@ -88,7 +88,7 @@ def _respond(definition: FunctionDefinition, answer: object) -> webob.Response:
     if isinstance(answer, webob.Response):
         return answer
     reply = answer if isinstance(answer, Reply) else Reply(answer, definition.status_code)
-    if definition.return_type is None or reply.status == 302:
+    if definition.return_type is None:
         response = webob.Response(status=reply.status)
         del response.content_type
     else:

@@ -5,6 +5,7 @@ Invariant: a JSON number never becomes a binary float.
 """
 
 import json
+import urllib.parse
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -87,7 +88,7 @@ class Request(pecan.Request):  # type: ignore[misc]
         :raises errors.BadEncoding: it is not UTF-8.
         """
         try:
-            self.GET  # noqa: B018 - it is decoded when first read
+            urllib.parse.unquote_to_bytes(self.query_string).decode()
         except UnicodeDecodeError:
             raise errors.BadEncoding(part="query") from None
 

@@ -78,13 +78,15 @@ class ModulesController(Controller):
 
     @expose(types.Json, types.Text, body=Module, path=1, rule="rating:update_module")
     def put(
-        self, request: Request, module_id: str | None = None, module: Module | None = None
+        self, request: Request, module_id: str | None = None, module_data: Module | None = None
     ) -> Reply:
-        assert module is not None
-        name = module_id or module.module_id
+        assert module_data is not None
+        name = module_id or module_data.module_id
         installed = self._installed(name)
         if not (isinstance(installed, RatingModule) and installed.always_enabled):
-            self.context.pipeline.states.set(name, enabled=module.enabled, priority=module.priority)
+            self.context.pipeline.states.set(
+                name, enabled=module_data.enabled, priority=module_data.priority
+            )
         return Reply.see(request.object_url(name))
 
     def _installed(self, name: str) -> RatingModule | Broken:
