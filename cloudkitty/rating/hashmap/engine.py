@@ -20,10 +20,9 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 from cloudkitty import money
-from cloudkitty.dataframe import DataFrame, Points, Scalar, Series, Shape
+from cloudkitty.dataframe import DataFrame, Points, Series, Shape
 from cloudkitty.rating.hashmap.rules import Mapping, RuleType, Threshold
 
 SERIES_SLACK = 10_000
@@ -131,50 +130,66 @@ def _of_prices(prices: Sequence[Price], qty: Decimal) -> Decimal:
     return total
 
 
-class _Acting(NamedTuple):
-    """The rules of a field that act on one value of it; ``skipped``: thresholds would, if the
-    value were a number."""
+class _Acting:
+    """The rules of a field that act on some values of it; ``skipped`` names the field where its
+    thresholds would act if the value were a number."""
 
-    mappings: Sequence[Mapping]
-    thresholds: Sequence[Threshold]
-    skipped: bool
+    __slots__ = ("mappings", "skipped", "thresholds")
+
+    def __init__(
+        self,
+        mappings: Sequence[Mapping] = (),
+        thresholds: Sequence[Threshold] = (),
+        skipped: tuple[str, ...] = (),
+    ) -> None:
+        self.mappings = mappings
+        self.thresholds = thresholds
+        self.skipped = skipped
 
 
-class FieldRules:
-    """The rules of one field that act for one scope at one instant."""
+_NOTHING = _Acting()
+
+
+class FieldRules(dict[str, _Acting]):
+    """The rules of one field that act for one scope at one instant, by the attribute's text.
+
+    Texts on which the same rules act have one and the same value.
+    """
 
     def __init__(self, name: str, mappings: Iterable[Mapping], thresholds: list[Threshold]) -> None:
+        super().__init__()
         self.name = name
         self._thresholds = thresholds
         self._mappings: dict[str, list[Mapping]] = {}
         for mapping in mappings:
             self._mappings.setdefault(mapping.value, []).append(mapping)
-        self._acting: dict[str, _Acting] = {}
+        self._unmapped: dict[tuple[Threshold, ...] | None, _Acting] = {(): _NOTHING}
 
-    def text(self, value: Scalar) -> str | None:
-        """Return what of an attribute's value the price can depend on, ``None`` for nothing."""
-        text = value if isinstance(value, str) else str(value)
-        return text if self._thresholds or text in self._mappings else None
-
-    def acting(self, text: str) -> _Acting:
-        """Return the rules that act where the attribute has that text."""
-        found = self._acting.get(text)
-        if found is None:
-            if len(self._acting) >= PRICES_KEPT:
-                self._acting.clear()
-            found = self._acting[text] = self._find(text)
-        return found
+    def __missing__(self, text: str) -> _Acting:
+        if len(self) >= PRICES_KEPT:
+            self.clear()
+        acting = self[text] = self._find(text)
+        return acting
 
     def _find(self, text: str) -> _Acting:
-        mappings = self._mappings.get(text, ())
+        reached = self._reached(text)
+        skipped = (self.name,) if reached is None else ()
+        mappings = self._mappings.get(text)
+        if mappings is not None:
+            return _Acting(mappings, reached or (), skipped)
+        if reached not in self._unmapped:
+            self._unmapped[reached] = _Acting((), reached or (), skipped)
+        return self._unmapped[reached]
+
+    def _reached(self, text: str) -> tuple[Threshold, ...] | None:
+        """Return the thresholds that the value reaches, ``None`` if that cannot be said."""
         if not self._thresholds:
-            return _Acting(mappings, (), skipped=False)
+            return ()
         try:
             number = money.amount(text)
         except money.NotAnAmount:
-            return _Acting(mappings, (), skipped=True)
-        reached = [threshold for threshold in self._thresholds if number >= threshold.level]
-        return _Acting(mappings, reached, skipped=False)
+            return None
+        return tuple([threshold for threshold in self._thresholds if number >= threshold.level])
 
 
 class ServiceRules:
@@ -199,7 +214,8 @@ class ServiceRules:
                 self._own.setdefault(mapping.group, _Tally()).apply(mapping)
             for threshold in thresholds:
                 self._own.setdefault(threshold.group, _Tally()).consider_service(threshold)
-        self._prices: dict[tuple[str | None, ...], tuple[Price, Sequence[str]]] = {}
+            self._own_prices = {group: tally.price() for group, tally in self._own.items()}
+        self._prices: dict[tuple[_Acting, ...], tuple[Price, Sequence[str]]] = {}
         self._bound: dict[Series, Price] = {}
         self._at: datetime.datetime | None = None
         self._living = 0
@@ -246,38 +262,46 @@ class ServiceRules:
                 shape = series.shape
                 places = [(rules, _place(shape, rules.name)) for rules in self._fields]
             values = series.values
-            texts = [
-                None if place is None else rules.text(values[place]) for rules, place in places
+            acting = [
+                _NOTHING
+                if place is None
+                else rules[value if type(value := values[place]) is str else str(value)]
+                for rules, place in places
             ]
-            self._bound[series], skipped = self._price(tuple(texts))
+            self._bound[series], skipped = self._price(tuple(acting))
             for name in skipped:
                 if name not in self.skipped:
                     self._on_skipped(name)
                 self.skipped[name] += 1
 
-    def _price(self, texts: tuple[str | None, ...]) -> tuple[Price, Sequence[str]]:
-        """Return the price where the fields have these texts, and the fields to be counted."""
-        price = self._prices.get(texts)
+    def _price(self, acting: tuple[_Acting, ...]) -> tuple[Price, Sequence[str]]:
+        """Return the price where these rules of fields act, and the fields to be counted."""
+        price = self._prices.get(acting)
         if price is None:
             if len(self._prices) >= PRICES_KEPT:
                 self._prices.clear()
-            price = self._prices[texts] = self._compile(texts)
+            price = self._prices[acting] = self._compile(acting)
         return price
 
-    def _compile(self, texts: tuple[str | None, ...]) -> tuple[Price, Sequence[str]]:
-        tallies = {group: tally.copy() for group, tally in self._own.items()}
+    def _compile(self, acting: tuple[_Acting, ...]) -> tuple[Price, Sequence[str]]:
+        tallies: dict[str | None, _Tally] = {}
         skipped: tuple[str, ...] = ()
-        for rules, text in zip(self._fields, texts, strict=False):
-            if text is None:
-                continue
-            acting = rules.acting(text)
-            if acting.skipped:
-                skipped += (rules.name,)
-            for mapping in acting.mappings:
-                _tally(tallies, mapping.group).apply(mapping)
-            for threshold in acting.thresholds:
-                _tally(tallies, threshold.group).consider_field(threshold)
-        return _sum([tally.price() for tally in tallies.values()]), skipped
+        for rules in acting:
+            for mapping in rules.mappings:
+                self._tally(tallies, mapping.group).apply(mapping)
+            for threshold in rules.thresholds:
+                self._tally(tallies, threshold.group).consider_field(threshold)
+            skipped += rules.skipped
+        prices = self._own_prices | {group: tally.price() for group, tally in tallies.items()}
+        return _sum(prices.values()), skipped
+
+    def _tally(self, tallies: dict[str | None, _Tally], group: str | None) -> _Tally:
+        """Return the tally of a group, which goes on from what the service's own rules make."""
+        tally = tallies.get(group)
+        if tally is None:
+            own = self._own.get(group)
+            tally = tallies[group] = _Tally() if own is None else own.copy()
+        return tally
 
     def _forget_the_dead(self, at: datetime.datetime, count: int) -> None:
         """Start afresh when most of the series remembered have not been seen for a period."""
@@ -286,13 +310,6 @@ class ServiceRules:
                 self._bound.clear()
             self._at, self._living = at, 0
         self._living += count
-
-
-def _tally(tallies: dict[str | None, _Tally], group: str | None) -> _Tally:
-    tally = tallies.get(group)
-    if tally is None:
-        tally = tallies[group] = _Tally()
-    return tally
 
 
 def _place(shape: Shape, name: str) -> int | None:
