@@ -335,3 +335,13 @@ class RuleSet:
                 if rules is not None:
                     rules.rate(points, frame.period.begin)
         return frame
+
+    @property
+    def skipped(self) -> dict[tuple[str, str], int]:
+        """By service and field, how many series have a value that is no number where a threshold
+        would want one."""
+        return {
+            (service, field): count
+            for service, rules in self._services.items()
+            for field, count in rules.skipped.items()
+        }
