@@ -136,7 +136,6 @@ class TestGauge:
 
     def test_a_changing_level_is_the_mean(self, cloud: Cloud) -> None:
         cloud.post({**every(10, range(10, 11), 10), "10:40:00": 40, "10:50:00": 40})
-        # The two later values are posted once: a dictionary has a time once.
         assert cloud.quantity(10) == "20"
 
     def test_a_resource_that_was_there_for_a_part_counts_for_that(self, cloud: Cloud) -> None:
