@@ -15,12 +15,14 @@ COLLECTORS = "cloudkitty.collector.backends"
 FETCHERS = "cloudkitty.fetchers"
 RATING_MODULES = "cloudkitty.rating.processors"
 STORAGES = "cloudkitty.storage.v2.backends"
+STORAGES_V1 = "cloudkitty.storage.v1.backends"
 
 _NOUNS = {
     COLLECTORS: "collector",
     FETCHERS: "fetcher",
     RATING_MODULES: "rating module",
     STORAGES: "storage",
+    STORAGES_V1: "storage",
 }
 
 
