@@ -37,7 +37,7 @@ def run(
             description=description,
             cli_options=cli_options,
         )
-        log.setup(conf, config.PROJECT)
+        set_up_logging(conf)
         url = _database_url(conf)
         return command(conf) or 0
     except MetricsError as error:
@@ -51,6 +51,13 @@ def run(
     for line in lines:
         print(f"{prog}: {line}", file=sys.stderr)
     return 1
+
+
+def set_up_logging(conf: cfg.ConfigOpts) -> None:
+    """Log as *conf* says, and keep quiet what libraries say about every start."""
+    quiet = [*log.get_default_log_levels(), "alembic=WARN"]
+    conf.set_default("default_log_levels", quiet)
+    log.setup(conf, config.PROJECT)
 
 
 def _database_url(conf: cfg.ConfigOpts) -> str:
