@@ -258,8 +258,11 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         ],
         allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
     )
-    if conf is not None:
-        db_options.set_defaults(conf, connection="sqlite:///$state_path/cloudkitty.sqlite")
+    connection = "sqlite:///$state_path/cloudkitty.sqlite"
+    if conf is None:
+        cfg.set_defaults(db_options.database_opts, connection=connection)
+    else:
+        db_options.set_defaults(conf, connection=connection)
         policy_opts.set_defaults(conf, "policy.yaml")
 
 
