@@ -11,9 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from oslo_config import cfg
-from stevedore import extension
 
-from cloudkitty import config
+from cloudkitty import config, plugins
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
 from cloudkitty.rating.base import RatingModule
@@ -27,14 +26,15 @@ class UsageError(Exception):
 
 def modules() -> list[str]:
     """Return the names that ``--module`` takes: the core, and each rating module with tables."""
-    found = extension.ExtensionManager("cloudkitty.rating.processors")
-    return [CORE] + sorted(
-        plugin.name
-        for plugin in found
-        if isinstance(plugin.plugin, type)
-        and issubclass(plugin.plugin, RatingModule)
-        and plugin.plugin.has_schema
-    )
+    return [CORE, *(name for name in plugins.names(plugins.RATING_MODULES) if _has_schema(name))]
+
+
+def _has_schema(name: str) -> bool:
+    try:
+        module = plugins.load_class(plugins.RATING_MODULES, name, "--module")
+    except config.ConfigurationError:
+        return False
+    return issubclass(module, RatingModule) and module.has_schema
 
 
 def _check_module(name: str) -> None:
