@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be wrong with a request to read or change hashmap rules, and what it is called in
+HTTP."""
+
+
+class HashmapError(Exception):
+    """Base of all; the message is for the caller."""
+
+    http_status: int = 400
+
+
+class Invalid(HashmapError):
+    """The request contradicts itself, or the state of the rule."""
+
+    http_status = 400
+
+
+class NotFound(HashmapError):
+    """There is no such object."""
+
+    http_status = 404
+
+
+class Conflict(HashmapError):
+    """The object would collide with one that exists."""
+
+    http_status = 409
+
+
+def no_such_service(service_id: str) -> NotFound:
+    return NotFound(f"No such service: None (UUID: {service_id})")
+
+
+def no_such_field(field_id: str) -> NotFound:
+    return NotFound(f"No such field: {field_id}")
+
+
+def no_such_group(group_id: str) -> NotFound:
+    return NotFound(f"No such group: None (UUID: {group_id})")
+
+
+def no_such_mapping(mapping_id: str) -> NotFound:
+    return NotFound(f"No such mapping: {mapping_id}")
+
+
+def no_such_threshold(threshold_id: str) -> NotFound:
+    return NotFound(f"No such threshold: {threshold_id}")
+
+
+def mapping_has_no_group(mapping_id: str) -> NotFound:
+    return NotFound(f"Mapping has no group (UUID: {mapping_id})")
+
+
+def threshold_has_no_group(threshold_id: str) -> NotFound:
+    return NotFound(f"Threshold has no group (UUID: {threshold_id})")
+
+
+def name_taken(noun: str, name: str, taken_by: str) -> Conflict:
+    """*noun* is ``Service``, ``Field``, ``Group`` or ``Mapping``."""
+    return Conflict(f"{noun} {name} already exists (UUID: {taken_by})")
+
+
+def rule_exists(noun: str, key: str, kind: str, parent_id: str, tenant_id: str | None) -> Conflict:
+    """*noun* is ``Mapping`` or ``Threshold``, *kind* is ``service`` or ``field``."""
+    return Conflict(
+        f"{noun} '{key}' already exists for {kind} '{parent_id}', tenant: '{tenant_id}'"
+    )

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rating modules one after the other, as one step from usage to prices.
+
+Invariants: every enabled module rates every frame, or rating fails; the highest priority
+rates first, equal priorities by name; rules are read again only when their revision has
+moved; scopes whose rules are the same share one rule set.
+"""
+
+import datetime
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from oslo_config import cfg
+from oslo_log import log
+from stevedore import ExtensionManager
+
+from cloudkitty.dataframe import DataFrame
+from cloudkitty.db.engine import Database
+from cloudkitty.rating.base import RatingError, RatingModule, RuleBook, RuleSet
+from cloudkitty.rating.state import ModuleState, ModuleStates
+
+LOG = log.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+NAMESPACE = "cloudkitty.rating.processors"
+
+SCOPES_KEPT = 100_000
+"""Most scopes of which the rule set in force is remembered, for each module."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A module that is installed and cannot be loaded, and why."""
+
+    name: str
+    reason: str
+
+
+def load_modules(conf: cfg.ConfigOpts, database: Database) -> dict[str, RatingModule | Broken]:
+    """Return every installed rating module by name, in the order of names."""
+    modules: dict[str, RatingModule | Broken] = {}
+
+    def broken(_manager: object, entry_point: Any, error: BaseException) -> None:
+        modules[entry_point.name] = _broken(entry_point.name, error)
+
+    manager: ExtensionManager[Any] = ExtensionManager(NAMESPACE, on_load_failure_callback=broken)
+    for extension in manager:
+        try:
+            modules[extension.name] = extension.plugin(conf, database)
+        except Exception as error:  # noqa: BLE001 - a guest may fail in any way
+            modules[extension.name] = _broken(extension.name, error)
+    return {name: modules[name] for name in sorted(modules)}
+
+
+def _broken(name: str, error: BaseException) -> Broken:
+    LOG.error("Rating module %s cannot be loaded: %s: %s", name, type(error).__name__, error)
+    return Broken(name, f"{type(error).__name__}: {error}")
+
+
+class _Window(NamedTuple):
+    """A rule set, and the stretch over which it is known to be the right one."""
+
+    begin: datetime.datetime
+    until: datetime.datetime | None
+    rules: RuleSet
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A module with its rules at one revision."""
+
+    module: RatingModule
+    name: str
+    revision: int
+    book: RuleBook
+    windows: dict[str | None, _Window] = field(default_factory=dict)
+
+    def rules(self, scope_id: str | None, at: datetime.datetime) -> RuleSet:
+        window = self.windows.get(scope_id)
+        if (
+            window is not None
+            and window.begin <= at
+            and (window.until is None or at < window.until)
+        ):
+            return window.rules
+        rules, until = self.book.compile(scope_id, at)
+        if len(self.windows) >= SCOPES_KEPT:
+            self.windows.clear()
+        self.windows[scope_id] = _Window(at, until, rules)
+        return rules
+
+
+class Pipeline:
+    """All installed rating modules, of which the enabled ones rate. Safe to be shared by threads.
+
+    ``modules`` has them by name; one that cannot be loaded is ``Broken``, and rating fails
+    while such a module is enabled.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        database: Database,
+        modules: Mapping[str, RatingModule | Broken] | None = None,
+    ) -> None:
+        self.modules = dict(modules) if modules is not None else load_modules(conf, database)
+        self.states = ModuleStates(database)
+        self._loaded: dict[str, _Loaded] = {}
+        self._active: list[_Loaded] | None = None
+        self._lock = threading.RLock()
+
+    def refresh(self) -> None:
+        """Follow what has changed in the database: one query, and the rules of each module
+        whose revision has moved.
+
+        :raises RatingError: an enabled module is broken, or its rules cannot be read; nothing
+            is rated until a later call succeeds.
+        """
+        with self._lock:
+            self._active = None
+            states = self.states.read(self.modules)
+            self._active = [self._load(state) for state in self._enabled(states)]
+
+    def enabled(self, name: str, state: ModuleState) -> bool:
+        """Whether a module with this state takes part in rating."""
+        module = self.modules.get(name)
+        return state.enabled or (isinstance(module, RatingModule) and module.always_enabled)
+
+    def _enabled(self, states: Mapping[str, ModuleState]) -> list[ModuleState]:
+        enabled = [state for name, state in states.items() if self.enabled(name, state)]
+        return sorted(enabled, key=lambda state: (-state.priority, state.name))
+
+    def _load(self, state: ModuleState) -> _Loaded:
+        module = self.modules.get(state.name)
+        if module is None:
+            raise RatingError(f"rating module {state.name} is enabled and not installed")
+        if isinstance(module, Broken):
+            raise RatingError(f"rating module {state.name} cannot be loaded: {module.reason}")
+        loaded = self._loaded.get(state.name)
+        if loaded is None or loaded.revision != state.revision:
+            book = _guarded(state.name, module.load)
+            loaded = _Loaded(module, state.name, state.revision, book)
+            self._loaded[state.name] = loaded
+        return loaded
+
+    def rate(
+        self, frame: DataFrame, scope_id: str | None, at: datetime.datetime | None = None
+    ) -> DataFrame:
+        """Return *frame* with prices, by the rules in force for *scope_id* (``None``: only
+        rules for everybody) at *at*, by default the begin of the frame's period.
+
+        The given frame may be changed in place. Follows the database only when ``refresh``
+        is called, and on first use.
+
+        :raises RatingError: the frame cannot be rated as a whole.
+        """
+        moment = at or frame.period.begin
+        with self._lock:
+            if self._active is None:
+                self.refresh()
+            for loaded in self._active or ():
+                frame = _guarded(loaded.name, _rate, loaded, frame, scope_id, moment)
+        return frame
+
+    def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
+        """Return *frame* with the prices it would have; nothing is stored."""
+        return self.rate(frame, scope_id)
+
+
+def _rate(
+    loaded: _Loaded, frame: DataFrame, scope_id: str | None, at: datetime.datetime
+) -> DataFrame:
+    rated = loaded.rules(scope_id, at).rate(frame)
+    if not isinstance(rated, DataFrame):
+        raise RatingError(f"rating module {loaded.name} returned {type(rated).__name__}, no frame")
+    return rated
+
+
+def _guarded(
+    name: str,
+    function: Callable[Arguments, Result],
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> Result:
+    """Call a module; whatever it raises becomes a ``RatingError`` that names it."""
+    try:
+        return function(*args, **kwargs)
+    except RatingError:
+        raise
+    except Exception as error:
+        LOG.exception("Rating module %s failed", name)
+        raise RatingError(f"rating module {name}: {type(error).__name__}: {error}") from error
