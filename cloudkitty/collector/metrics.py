@@ -84,7 +84,8 @@ class MetricDefinition:
         :raises money.NotAnAmount: *raw* is not finite, or the quantity is too large.
         """
         if isinstance(raw, Decimal):
-            money.amount(raw)
+            if not raw.is_finite():
+                raise money.NotAnAmount(f"{raw} is not a finite number")
             if self._is_plain:
                 return self._mutated(money.RATING.plus(raw))
         return self._mutated(money.amount(Fraction(raw) * self.factor + self.offset))
