@@ -15,12 +15,14 @@ COLLECTORS = "cloudkitty.collector.backends"
 FETCHERS = "cloudkitty.fetchers"
 RATING_MODULES = "cloudkitty.rating.processors"
 STORAGES = "cloudkitty.storage.v2.backends"
+STORAGES_V1 = "cloudkitty.storage.v1.backends"
 
 _NOUNS = {
     COLLECTORS: "collector",
     FETCHERS: "fetcher",
     RATING_MODULES: "rating module",
     STORAGES: "storage",
+    STORAGES_V1: "storage",
 }
 
 
@@ -65,5 +67,5 @@ def _manager(
         on_load_failure_callback=lambda _manager, _entry_point, error: (
             failures.append(error) if failures is not None else None
         ),
-        warn_on_missing_entrypoint=False,
+        on_missing_entrypoints_callback=lambda _names: None,
     )

@@ -77,7 +77,9 @@ class Table:
                     elif cells:
                         self.fail(f"has {len(cells)} cells, and the header {width}")
                 return
-            except (csv.Error, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+            except csv.Error as error:
+                self.fail(str(error))
+            except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
                 self.fail(str(error), line=self.line + 1)
 
     def fail(self, reason: str, *, column: str | None = None, line: int | None = None) -> NoReturn:

@@ -25,22 +25,26 @@ class ScopeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ensure(self, wanted: Collection[Scope], now: datetime.datetime) -> None:
-        """Add those scopes that are not there yet, active and without a horizon."""
+    def ensure(
+        self, wanted: Collection[Scope], *, starts_at: datetime.datetime, now: datetime.datetime
+    ) -> None:
+        """Add those scopes that are not there yet: active, to be rated from *starts_at* on."""
         try:
-            self._add_missing(wanted, now)
+            self._add_missing(wanted, starts_at, now)
         except DBDuplicateEntry:
             # Another worker has added some of them in the meantime.
-            self._add_missing(wanted, now)
+            self._add_missing(wanted, starts_at, now)
 
-    def _add_missing(self, wanted: Collection[Scope], now: datetime.datetime) -> None:
+    def _add_missing(
+        self, wanted: Collection[Scope], starts_at: datetime.datetime, now: datetime.datetime
+    ) -> None:
         with self._database.reader() as connection:
             known = {state.scope for state in _states(connection, sa.true())}
         missing = [scope for scope in dict.fromkeys(wanted) if scope not in known]
         if not missing:
             return
         with self._database.writer() as connection:
-            connection.execute(scopes.insert(), [_row(scope, now) for scope in missing])
+            connection.execute(scopes.insert(), [_row(scope, starts_at, now) for scope in missing])
 
     def states(
         self, *, scope_key: str, fetcher: str, collector: str, active: bool | None = True
@@ -83,12 +87,13 @@ class ScopeStore:
             )
 
 
-def _row(scope: Scope, now: datetime.datetime) -> dict[str, Any]:
+def _row(scope: Scope, starts_at: datetime.datetime, now: datetime.datetime) -> dict[str, Any]:
     return {
         "identifier": scope.identifier,
         "scope_key": scope.scope_key,
         "fetcher": scope.fetcher,
         "collector": scope.collector,
+        "starts_at": starts_at,
         "toggled_at": now,
     }
 
@@ -99,6 +104,7 @@ def _states(connection: Connection, condition: sa.ColumnElement[bool]) -> list[S
         ScopeState(
             id=row.id,
             scope=Scope(row.identifier, row.scope_key, row.fetcher, row.collector),
+            starts_at=row.starts_at,
             horizon=row.horizon,
             version=row.version,
             active=row.active,

@@ -48,7 +48,8 @@ def scope(identifier: str) -> Scope:
 def states(database: Database, *identifiers: str) -> dict[str, ScopeState]:
     """The states of these scopes, added where they are missing."""
     store = ScopeStore(database)
-    store.ensure([scope(identifier) for identifier in identifiers], NEW_YEAR)
+    wanted = [scope(identifier) for identifier in identifiers]
+    store.ensure(wanted, starts_at=NEW_YEAR, now=NEW_YEAR)
     found = store.states(scope_key="project_id", fetcher="source", collector="csv", active=None)
     by_id = {state.scope.identifier: state for state in found}
     return {identifier: by_id[identifier] for identifier in identifiers}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from oslo_config import cfg
 
+from cloudkitty import money
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database, DatabaseErrors, explain
@@ -77,3 +78,5 @@ class SqlAlchemyStorage(Storage):
             yield
         except DatabaseErrors as error:
             raise StorageError(explain(error, self.database.url)) from error
+        except money.NotAnAmount as error:
+            raise StorageError(f"an amount cannot be kept: {error}") from error

@@ -352,8 +352,8 @@ def _row(key: int, run: runs.Run | runs.Open, end: int) -> dict[str, Any]:
         "begin": run.begin,
         "step": run.step,
         "end": end,
-        "qty": run.qty,
-        "price": run.price,
+        "qty": money.amount(run.qty),
+        "price": money.amount(run.price),
     }
 
 

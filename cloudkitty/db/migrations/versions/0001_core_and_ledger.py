@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("collector", sa.String(64), nullable=False),
         sa.Column("active", sa.Boolean, nullable=False),
         sa.Column("toggled_at", Instant, nullable=False),
+        sa.Column("starts_at", Instant, nullable=False),
         sa.Column("horizon", Instant),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
