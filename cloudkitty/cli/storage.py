@@ -8,10 +8,11 @@ Enough by itself, and harmless when repeated: it brings the schema up to date, a
 import sys
 from collections.abc import Sequence
 
-from cloudkitty import config, plugins
+from cloudkitty import config
 from cloudkitty.dataframe import Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
+from cloudkitty.storage import factory
 from cloudkitty.storage.base import StorageError
 
 
@@ -23,11 +24,11 @@ def main(args: Sequence[str] | None = None) -> int:
             prog="cloudkitty-storage-init",
             description="Make the configured storage ready for use.",
         )
-        driver = plugins.load_class(plugins.STORAGES, conf.storage.backend, "[storage] backend")
         database = Database(conf)
         try:
+            store = factory.build(conf, database, Registry())
             migration.upgrade(database)
-            driver(conf, database, Registry()).init()
+            store.init()
         finally:
             database.dispose()
     except (config.ConfigurationError, migration.SchemaError, StorageError) as error:

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's month: what the service says it costs is what a naive second reckoning finds."""
+
+import csv
+import datetime
+import gzip
+import importlib.resources
+import pathlib
+import re
+import runpy
+import socket
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import yaml
+from oslo_config import cfg
+
+from cloudkitty import config
+from cloudkitty.cli import demo
+from cloudkitty.demo import bill, month
+from cloudkitty.demo.directory import StateDirectory
+
+CHECKOUT = pathlib.Path(__file__).parents[3]
+SHOWN = CHECKOUT / "cloudkitty" / "tests" / "demo-bill.txt"
+
+HOUR = datetime.timedelta(hours=1)
+
+Sums = dict[tuple[str, str], tuple[Fraction, Fraction]]
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> cfg.ConfigOpts:
+    """The configuration of a demo whose month has been rated."""
+    state = StateDirectory(tmp_path_factory.mktemp("demo") / "state")
+    state.open("2026-01-01T00:00:00", 8889)
+    conf = config.load([], config_files=[str(state.conf_file)])
+    month.prepare(conf)
+    month.rate(conf)
+    return conf
+
+
+@pytest.fixture(scope="module")
+def found(rated: cfg.ConfigOpts) -> bill.Bill:
+    return month.read_bill(rated)
+
+
+def shipped(name: str) -> bytes:
+    return importlib.resources.files("cloudkitty.demo").joinpath(name).read_bytes()
+
+
+class Reckoner:
+    """Prices the shipped usage hour by hour with the shipped price list, in plain fractions."""
+
+    def __init__(self) -> None:
+        self._metrics = yaml.safe_load(shipped("metrics.yml"))["metrics"]
+        services = yaml.safe_load(shipped("prices.yml"))["services"]
+        self._services = {service["name"]: service for service in services}
+
+    def sums(self) -> Sums:
+        sums: Sums = defaultdict(lambda: (Fraction(0), Fraction(0)))
+        lines = gzip.decompress(shipped("usage.csv.gz")).decode().splitlines()
+        for row in csv.DictReader(lines):
+            key = row["project_id"], row["metric"]
+            for qty in self._quantities(row):
+                sum_qty, sum_price = sums[key]
+                sums[key] = sum_qty + qty, sum_price + self._price(row, qty)
+        return dict(sums)
+
+    def _quantities(self, row: dict[str, str]) -> Iterator[Fraction]:
+        definition = self._metrics[row["metric"]]
+        begin, end = (datetime.datetime.fromisoformat(row[name]) for name in ("begin", "end"))
+        raw = Fraction(row["qty"]) * Fraction(definition.get("factor", 1))
+        hour = begin.replace(minute=0)
+        while hour < end:
+            overlap = min(end, hour + HOUR) - max(begin, hour)
+            whole = HOUR if definition["extra_args"]["kind"] == "level" else end - begin
+            yield raw * Fraction(overlap / datetime.timedelta(seconds=1)) / Fraction(whole.seconds)
+            hour += HOUR
+
+    def _price(self, row: dict[str, str], qty: Fraction) -> Fraction:
+        service = self._services.get(row["metric"])
+        if service is None:
+            return Fraction(0)
+        matching = list(self._own(service.get("mappings", []), row))
+        for field in service.get("fields", []):
+            value = row[field["name"]]
+            mappings = [mapping for mapping in field["mappings"] if mapping["value"] == value]
+            matching += self._own(mappings, row)
+        price = max((Fraction(m["cost"]) for m in matching if m["type"] == "flat"), default=0)
+        for mapping in matching:
+            if mapping["type"] == "rate":
+                price *= Fraction(mapping["cost"])
+        reached = [t for t in service.get("thresholds", []) if qty >= Fraction(t["level"])]
+        discount = max(reached, key=lambda t: Fraction(t["level"]), default={"cost": 1})
+        return Fraction(price * qty * Fraction(discount["cost"]))
+
+    @staticmethod
+    def _own(mappings: list[dict[str, Any]], row: dict[str, str]) -> list[dict[str, Any]]:
+        """The rules of the project if it has any, else those for everybody."""
+        own = [mapping for mapping in mappings if mapping.get("project") == row["project_id"]]
+        return own or [mapping for mapping in mappings if "project" not in mapping]
+
+
+def test_every_sum_is_that_of_an_independent_reckoning(found: bill.Bill) -> None:
+    ledger = {
+        (line.project, line.metric): (Fraction(line.qty), Fraction(line.price))
+        for line in found.lines
+    }
+    assert ledger == Reckoner().sums()
+
+
+def test_the_price_list_is_used_up_to_its_last_rule(found: bill.Bill) -> None:
+    """Prices differ by project, and a discount is reached: else the demo shows nothing."""
+    prices = {(line.project, line.metric): line for line in found.lines}
+    assert len(found.projects()) == 5
+    assert prices["web-shop", "network.incoming.bytes"].price == 0
+    traffic = prices["web-shop", "network.outgoing.bytes"]
+    assert Decimal("0.036") < traffic.price / traffic.qty < Decimal("0.048")
+
+
+def test_rating_again_changes_nothing(rated: cfg.ConfigOpts, found: bill.Bill) -> None:
+    assert month.rate(rated).periods == 0
+    assert month.read_bill(rated) == found
+
+
+def test_the_documented_bill_is_the_one_that_is_printed(found: bill.Bill) -> None:
+    assert SHOWN.read_text() == bill.render(found) + "\n"
+
+
+def test_the_total_is_exact_and_rounded_for_show(found: bill.Bill) -> None:
+    text = bill.render(found)
+    exact = re.search(r"exactly ([0-9.]+) EUR", text)
+    assert exact is not None
+    assert Decimal(exact[1]) == found.total
+    assert f"{found.total:,.2f}" in text
+
+
+def test_shipped_usage_is_what_its_program_writes(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = tmp_path / "usage.csv.gz"
+    monkeypatch.setattr("sys.argv", ["make-demo-usage", str(fresh)])
+    runpy.run_path(str(CHECKOUT / "tools" / "make-demo-usage"), run_name="__main__")
+    assert gzip.decompress(fresh.read_bytes()) == gzip.decompress(shipped("usage.csv.gz"))
+
+
+def test_the_command_prints_the_bill_and_what_the_api_says_twice_alike(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["--state-dir", str(tmp_path / "state"), "--no-serve"]
+    assert demo.main(args) == 0
+    first = capsys.readouterr().out
+    before = (tmp_path / "state" / "cloudkitty.sqlite").read_bytes()
+    assert demo.main(args) == 0
+    second = capsys.readouterr().out
+    shown = SHOWN.read_text()
+    assert shown in first
+    assert shown in second
+    assert "The API says" in second
+    assert (tmp_path / "state" / "cloudkitty.sqlite").read_bytes() == before
+
+
+def test_the_command_explains_a_foreign_directory(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert demo.main(["--state-dir", str(tmp_path), "--no-serve"]) == 1
+    assert "--state-dir" in capsys.readouterr().err
+
+
+def test_the_command_explains_a_taken_port(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        args = ["--state-dir", str(tmp_path / "state"), "--no-serve", "--port", port]
+        assert demo.main(args) == 1
+    assert f"port {port}" in capsys.readouterr().err
