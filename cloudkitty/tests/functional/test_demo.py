@@ -28,6 +28,7 @@ CHECKOUT = pathlib.Path(__file__).parents[3]
 SHOWN = CHECKOUT / "cloudkitty" / "tests" / "demo-bill.txt"
 
 HOUR = datetime.timedelta(hours=1)
+SECOND = datetime.timedelta(seconds=1)
 
 Sums = dict[tuple[str, str], tuple[Fraction, Fraction]]
 
@@ -78,7 +79,7 @@ class Reckoner:
         while hour < end:
             overlap = min(end, hour + HOUR) - max(begin, hour)
             whole = HOUR if definition["extra_args"]["kind"] == "level" else end - begin
-            yield raw * Fraction(overlap / datetime.timedelta(seconds=1)) / Fraction(whole.seconds)
+            yield raw * Fraction(overlap // SECOND, whole // SECOND)
             hour += HOUR
 
     def _price(self, row: dict[str, str], qty: Fraction) -> Fraction:
