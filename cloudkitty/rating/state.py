@@ -79,9 +79,13 @@ def _upsert(
 ) -> sa.Insert:
     """One statement that inserts the row or updates it, whoever else does so meanwhile."""
     row = {"name": name, "state": False, "revision": 0, **inserted}
+    statement: Any
     if connection.dialect.name in ("mysql", "mariadb"):
         # Takes the exclusive lock at once, where INSERT IGNORE would share it and deadlock.
-        return mysql.insert(modules_state).values(row).on_duplicate_key_update(updated)
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(modules_state).values(row)
-    return statement.on_conflict_do_update(index_elements=["name"], set_=updated)
+        statement = mysql.insert(modules_state).values(row).on_duplicate_key_update(updated)
+    else:
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(modules_state).values(row)
+        statement = statement.on_conflict_do_update(index_elements=["name"], set_=updated)
+    upsert: sa.Insert = statement
+    return upsert

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cloudkitty import money
-from cloudkitty.rating.hashmap.engine import RuleType
+from cloudkitty.rating.hashmap.rules import RuleType
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from cloudkitty.db import migration, models  # noqa: F401
 from cloudkitty.db.engine import Database
 from cloudkitty.db.schema import METADATA
+from cloudkitty.rating.hashmap import models as hashmap_models  # noqa: F401
 from cloudkitty.storage.sqlalchemy import models as ledger_models  # noqa: F401
 
 
