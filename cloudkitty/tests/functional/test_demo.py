@@ -30,6 +30,7 @@ SHOWN = CHECKOUT / "cloudkitty" / "tests" / "demo-bill.txt"
 HOUR = datetime.timedelta(hours=1)
 SECOND = datetime.timedelta(seconds=1)
 
+Cells = tuple[tuple[str, str], ...]
 Sums = dict[tuple[str, str], tuple[Fraction, Fraction]]
 
 
@@ -63,15 +64,24 @@ class Reckoner:
 
     def sums(self) -> Sums:
         sums: Sums = defaultdict(lambda: (Fraction(0), Fraction(0)))
-        lines = gzip.decompress(shipped("usage.csv.gz")).decode().splitlines()
-        for row in csv.DictReader(lines):
+        for (_, cells), qty in self._points().items():
+            row = dict(cells)
             key = row["project_id"], row["metric"]
-            for qty in self._quantities(row):
-                sum_qty, sum_price = sums[key]
-                sums[key] = sum_qty + qty, sum_price + self._price(row, qty)
+            sum_qty, sum_price = sums[key]
+            sums[key] = sum_qty + qty, sum_price + self._price(row, qty)
         return dict(sums)
 
-    def _quantities(self, row: dict[str, str]) -> Iterator[Fraction]:
+    def _points(self) -> dict[tuple[datetime.datetime, Cells], Fraction]:
+        """The quantity of each hour and each thing: rows that differ in time only add up."""
+        points: dict[tuple[datetime.datetime, Cells], Fraction] = defaultdict(Fraction)
+        lines = gzip.decompress(shipped("usage.csv.gz")).decode().splitlines()
+        for row in csv.DictReader(lines):
+            same = {name: row[name] for name in row if name not in ("begin", "end", "qty")}
+            for hour, qty in self._quantities(row):
+                points[hour, tuple(same.items())] += qty
+        return points
+
+    def _quantities(self, row: dict[str, str]) -> Iterator[tuple[datetime.datetime, Fraction]]:
         definition = self._metrics[row["metric"]]
         begin, end = (datetime.datetime.fromisoformat(row[name]) for name in ("begin", "end"))
         raw = Fraction(row["qty"]) * Fraction(definition.get("factor", 1))
@@ -79,7 +89,7 @@ class Reckoner:
         while hour < end:
             overlap = min(end, hour + HOUR) - max(begin, hour)
             whole = HOUR if definition["extra_args"]["kind"] == "level" else end - begin
-            yield raw * Fraction(overlap // SECOND, whole // SECOND)
+            yield hour, raw * Fraction(overlap // SECOND, whole // SECOND)
             hour += HOUR
 
     def _price(self, row: dict[str, str], qty: Fraction) -> Fraction:
