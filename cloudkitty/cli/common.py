@@ -37,6 +37,9 @@ def run(
             description=description,
             cli_options=cli_options,
         )
+        # A log without a file would go between the lines of the command's output.
+        to_file = conf.log_file or conf.log_dir or conf.use_journal or conf.use_syslog
+        conf.set_default("use_stderr", not to_file)
         log.setup(conf, config.PROJECT)
         url = _database_url(conf)
         return command(conf) or 0

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from cloudkitty import config, plugins
+from cloudkitty.cli import common
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
 from cloudkitty.rating.base import RatingModule
@@ -20,7 +21,7 @@ from cloudkitty.rating.base import RatingModule
 CORE = "cloudkitty"
 
 
-class UsageError(Exception):
+class UsageError(config.ConfigurationError):
     """The arguments do not fit together; the message says which."""
 
 
@@ -104,23 +105,21 @@ def _add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; 0 is well, 1 is an error that has been explained, 2 wrong usage."""
-    command = cfg.SubCommandOpt("command", handler=_add_commands, title="commands")
+    return common.run(
+        "cloudkitty-dbsync",
+        _run,
+        description="Bring the database schema up to date, or say where it stands.",
+        cli_options=[cfg.SubCommandOpt("command", handler=_add_commands, title="commands")],
+        args=args,
+    )
+
+
+def _run(conf: cfg.ConfigOpts) -> None:
+    database = Database(conf)
     try:
-        conf = config.load(
-            sys.argv[1:] if args is None else args,
-            prog="cloudkitty-dbsync",
-            description="Bring the database schema up to date, or say where it stands.",
-            cli_options=[command],
-        )
-        database = Database(conf)
-        try:
-            conf.command.run(conf, database)
-        finally:
-            database.dispose()
-    except (config.ConfigurationError, migration.SchemaError, UsageError) as error:
-        print(f"cloudkitty-dbsync: {error}", file=sys.stderr)
-        return 1
-    return 0
+        conf.command.run(conf, database)
+    finally:
+        database.dispose()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ Enough by itself, and harmless when repeated: it brings the schema up to date, a
 import sys
 from collections.abc import Sequence
 
-from cloudkitty import config
+from oslo_config import cfg
+
+from cloudkitty.cli import common
 from cloudkitty.dataframe import Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
@@ -18,22 +20,25 @@ from cloudkitty.storage.base import StorageError
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; 0 is well, 1 is an error that has been explained, 2 wrong usage."""
+    return common.run(
+        "cloudkitty-storage-init",
+        _run,
+        description="Make the configured storage ready for use.",
+        args=args,
+    )
+
+
+def _run(conf: cfg.ConfigOpts) -> int:
+    database = Database(conf)
     try:
-        conf = config.load(
-            sys.argv[1:] if args is None else args,
-            prog="cloudkitty-storage-init",
-            description="Make the configured storage ready for use.",
-        )
-        database = Database(conf)
-        try:
-            store = factory.build(conf, database, Registry())
-            migration.upgrade(database)
-            store.init()
-        finally:
-            database.dispose()
-    except (config.ConfigurationError, migration.SchemaError, StorageError) as error:
+        store = factory.build(conf, database, Registry())
+        migration.upgrade(database)
+        store.init()
+    except StorageError as error:
         print(f"cloudkitty-storage-init: {error}", file=sys.stderr)
         return 1
+    finally:
+        database.dispose()
     return 0
 
 

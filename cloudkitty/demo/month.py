@@ -69,4 +69,3 @@ def read_bill(conf: cfg.ConfigOpts) -> bill.Bill:
         return bill.read(storage, MONTH, conf.collect.scope_key, units)
     finally:
         database.dispose()
-

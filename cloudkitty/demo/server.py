@@ -7,7 +7,6 @@ import pathlib
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -113,11 +112,9 @@ def serve(conf_file: pathlib.Path, port: int, log: pathlib.Path) -> Iterator[Ser
             raise ServerError(
                 f"port {port} of {HOST} cannot be used: {error.strerror}; name another: --port"
             ) from error
-    with tempfile.TemporaryDirectory() as directory, open(log, "wb") as output:
-        override = pathlib.Path(directory, "port.conf")
-        override.write_text(f"[api]\nport = {port}\n")
-        command = [sys.executable, "-m", "cloudkitty.cli.api"]
-        command += ["--config-file", str(conf_file), "--config-file", str(override)]
+    command = [sys.executable, "-m", "cloudkitty.cli.api"]
+    command += ["--config-file", str(conf_file), "--port", str(port)]
+    with open(log, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
