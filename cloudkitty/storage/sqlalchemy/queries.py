@@ -136,7 +136,7 @@ class Reader:
                 table.qty,
                 table.price,
             )
-            .join_from(models.runs, models.series)
+            .join_from(models.runs, models.series, table.series_id == models.series.c.id)
             .where(table.end > self.begin, table.begin < self.end)
         )
         if self._nothing():

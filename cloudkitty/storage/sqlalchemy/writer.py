@@ -28,6 +28,9 @@ from cloudkitty.storage.sqlalchemy.ids import SeriesIds
 SPARE_SERIES = 10_000
 """Series without an open run that are kept before the dead ones are looked for."""
 
+SERIES_COLUMNS = ("id", "scope_id", *encoding.StoredSeries._fields)
+RUN_COLUMNS = ("series_id", "begin", "step", "end", "qty", "price")
+
 Content = dict[Series, tuple[Decimal, Decimal]]
 
 
@@ -70,6 +73,7 @@ class LedgerWriter:
         self._registry = registry
         self._open = OpenRuns()
         self._ids = SeriesIds(database)
+        self._encoder = encoding.Encoder()
 
     def replace(
         self, stretch: Period, frames: Mapping[ScopeState, DataFrame]
@@ -125,7 +129,7 @@ class LedgerWriter:
             },
         )
         closing: list[int] = []
-        rows: list[dict[str, Any]] = []
+        rows: list[bulk.Row] = []
         changes = []
         for state, (closed, opened) in differences.items():
             current = held[state.id].current
@@ -147,7 +151,7 @@ class LedgerWriter:
                 )
             )
         _close(connection, closing, begin)
-        bulk.insert(connection, models.runs.insert(), rows)
+        bulk.insert(connection, models.runs, RUN_COLUMNS, rows)
         _move_horizon(connection, [state.id for state in contents], end)
         _move_version(
             connection, [c.scope_id for c in changes if c.version != locked[c.scope_id].version]
@@ -203,13 +207,13 @@ class LedgerWriter:
     ) -> dict[tuple[int, Series], int]:
         """Return the key of each series, by scope; series that have no row get one."""
         forms = {
-            (state.id, series): encoding.stored_form(series)
+            (state.id, series): self._encoder.stored_form(series)
             for state, many in wanted.items()
             for series in many
         }
         # A scope that has never been written has no series.
         looked_up = {
-            (scope_id, form["digest"])
+            (scope_id, form.digest)
             for (scope_id, _series), form in forms.items()
             if self._open.has_history(scope_id)
         }
@@ -217,12 +221,12 @@ class LedgerWriter:
         keys: dict[tuple[int, Series], int] = {}
         rows = []
         for (scope_id, series), form in forms.items():
-            key = known.get((scope_id, form["digest"]))
+            key = known.get((scope_id, form.digest))
             if key is None:
                 key = self._ids.take()
-                rows.append({"id": key, "scope_id": scope_id, **form})
+                rows.append((key, scope_id, *form))
             keys[scope_id, series] = key
-        bulk.insert(connection, models.series.insert(), rows)
+        bulk.insert(connection, models.series, SERIES_COLUMNS, rows)
         return keys
 
     # -- a period in the past ----------------------------------------------------------------
@@ -286,7 +290,7 @@ def _open_rows(connection: Connection, scope_ids: Collection[int]) -> Iterable[A
     for piece in bulk.chunks(scope_ids):
         yield from connection.execute(
             sa.select(models.series, models.runs)
-            .join_from(models.runs, models.series)
+            .join_from(models.runs, models.series, models.runs.c.series_id == models.series.c.id)
             .where(models.runs.c.end == models.OPEN, models.series.c.scope_id.in_(piece))
         )
 
@@ -316,7 +320,7 @@ def _runs_near(
     near: dict[int, list[runs.Run]] = defaultdict(list)
     rows = connection.execute(
         sa.select(table.series_id, table.begin, table.end, table.step, table.qty, table.price)
-        .join_from(models.runs, models.series)
+        .join_from(models.runs, models.series, models.runs.c.series_id == models.series.c.id)
         .where(models.series.c.scope_id == scope_id, table.end >= begin, table.begin <= end)
     )
     for key, first, last, *rest in rows:
@@ -342,19 +346,12 @@ def _rewrite(
             )
         )
     rows = [_row(key, run, models.OPEN if run.end == horizon else run.end) for run in fresh]
-    bulk.insert(connection, models.runs.insert(), rows)
+    bulk.insert(connection, models.runs, RUN_COLUMNS, rows)
     return bool(gone or fresh)
 
 
-def _row(key: int, run: runs.Run | runs.Open, end: int) -> dict[str, Any]:
-    return {
-        "series_id": key,
-        "begin": run.begin,
-        "step": run.step,
-        "end": end,
-        "qty": money.amount(run.qty),
-        "price": money.amount(run.price),
-    }
+def _row(key: int, run: runs.Run | runs.Open, end: int) -> bulk.Row:
+    return (key, run.begin, run.step, end, money.text(run.qty), money.text(run.price))
 
 
 def _close(connection: Connection, keys: Sequence[int], end: int) -> None:

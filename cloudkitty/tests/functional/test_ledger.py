@@ -226,7 +226,7 @@ class Story:
         with self.database.reader() as connection:
             stored = connection.execute(
                 sa.select(owner.scope_id, models.runs)
-                .join_from(models.runs, models.series)
+                .join_from(models.runs, models.series, table.series_id == owner.id)
                 .order_by(table.series_id, table.begin)
             ).all()
         for before, after in itertools.pairwise(stored):

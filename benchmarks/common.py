@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all benchmarks share: a stopwatch, a database of their own, and one form of report.
+
+A benchmark makes its own input from a seed, checks its result, and prints one JSON line for
+each workload.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from oslo_config import cfg
+from sqlalchemy.engine import make_url
+
+from cloudkitty import config
+from cloudkitty.db.engine import Database
+from cloudkitty.tests.databases import TestServer
+
+SEED = 20260105
+
+
+def machine() -> str:
+    """Return processor, cores and Python in one line."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has had resident, in MiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return how long one call takes, without garbage collections that others have caused."""
+    gc.collect()
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def median_seconds(prepare: Callable[[], Callable[[], object]], repeat: int) -> float:
+    """Return the median time of the calls that *prepare* makes ready, after one to warm up."""
+    prepare()()
+    return statistics.median(seconds(prepare()) for _ in range(repeat))
+
+
+def report(name: str, figure: float, unit: str, target: float, **extra: Any) -> None:
+    """Print one workload as a JSON line; a figure in seconds is good when small, else when
+    large."""
+    small_is_good = unit in ("s", "ms", "MiB")
+    met = figure <= target if small_is_good else figure >= target
+    line = {
+        "name": name,
+        "figure": _rounded(figure),
+        "unit": unit,
+        "target": target,
+        "ratio": round(target / figure if small_is_good else figure / target, 3),
+        "met": met,
+        **{key: _rounded(value) for key, value in extra.items()},
+        "peak_mib": peak_mib(),
+        "machine": machine(),
+    }
+    print(json.dumps(line), flush=True)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return value
+
+
+@contextlib.contextmanager
+def fresh_database(url: str | None) -> Iterator[tuple[cfg.ConfigOpts, Database]]:
+    """Yield a configuration and an empty migrated database: SQLite in a directory of its own, or a
+    new one on the server at *url*, dropped afterwards."""
+    dialect = "sqlite" if url is None else make_url(url).get_backend_name()
+    if url is not None:
+        os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"] = url
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        conf = config.load([], config_files=[])
+        conf.set_override("state_path", name)
+        server = TestServer(dialect, directory)
+        database = server.fresh(conf, directory)
+        try:
+            yield conf, database
+        finally:
+            database.dispose()
+            server.drop()
