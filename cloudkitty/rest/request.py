@@ -79,7 +79,7 @@ class Request(pecan.Request):  # type: ignore[misc]
         """
         try:
             return str(pecan.Request.path_info.fget(self))
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise errors.BadEncoding(part="path") from None
 
     def check_query(self) -> None:
@@ -89,7 +89,7 @@ class Request(pecan.Request):  # type: ignore[misc]
         """
         try:
             urllib.parse.unquote_to_bytes(self.query_string).decode()
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise errors.BadEncoding(part="query") from None
 
     @property
