@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     text = bill.render(found)
     if not finished:
         state.finish(text)
-    print(text)
+    print(text, flush=True)
     port = arguments.port or (server.free_port() if arguments.no_serve else DEFAULT_PORT)
     return _serve(state, found, port, arguments.no_serve)
 
