@@ -50,6 +50,9 @@ class Request(pecan.Request):  # type: ignore[misc]
                 )
             except RecursionError:
                 raise ValueError("nested too deeply") from None
+            except UnicodeDecodeError:
+                # The framework would log this one as a fault.
+                raise ValueError("not UTF-8") from None
             self.environ[_DOCUMENT] = document
         return self.environ[_DOCUMENT]
 
