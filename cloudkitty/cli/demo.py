@@ -14,6 +14,7 @@ from oslo_config import cfg
 from cloudkitty import config, money
 from cloudkitty.demo import bill, month, server
 from cloudkitty.demo.directory import DirectoryError, StateDirectory
+from cloudkitty.period import Period
 
 DEFAULT_PORT = 8889
 
@@ -29,7 +30,7 @@ Three questions to ask it, in another terminal:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; 0 is well, 1 is an error that has been explained, 2 wrong usage."""
     arguments = _parser().parse_args(args)
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(arguments)
     except KeyboardInterrupt:
@@ -42,6 +43,8 @@ def main(args: Sequence[str] | None = None) -> int:
     ) as error:
         print(f"cloudkitty-demo: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,14 +119,19 @@ def _serve(state: StateDirectory, found: bill.Bill, port: int, at_once: bool) ->
             raise server.ServerError(f"{api.url} does not answer what the ledger holds")
         if at_once:
             return 0
-        begin, end = (moment.date() for moment in (found.period.begin, found.period.end))
         print(f"\nThe API runs at {api.url}; Ctrl-C ends it.")
-        print(_TRY.format(url=api.url, window=f"begin={begin}&end={end}"), flush=True)
+        print(proposal(api.url, found.period), flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             api.wait()
             raise server.ServerError(f"cloudkitty-api has ended; see {state.api_log}")
     print("The API has ended.")
     return 0
+
+
+def proposal(url: str, period: Period) -> str:
+    """Return three questions to ask the API at *url* about *period*."""
+    window = f"begin={period.begin.date()}&end={period.end.date()}"
+    return _TRY.format(url=url, window=window)
 
 
 if __name__ == "__main__":

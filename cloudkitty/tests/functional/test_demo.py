@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo's month: what the service says it costs is what a naive second reckoning finds."""
 
+import contextlib
 import csv
 import datetime
 import gzip
 import importlib.resources
+import io
+import json
 import pathlib
 import re
 import runpy
 import socket
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -21,7 +25,7 @@ from oslo_config import cfg
 
 from cloudkitty import config
 from cloudkitty.cli import demo
-from cloudkitty.demo import bill, month
+from cloudkitty.demo import bill, month, server
 from cloudkitty.demo.directory import StateDirectory
 
 CHECKOUT = pathlib.Path(__file__).parents[3]
@@ -34,15 +38,28 @@ Cells = tuple[tuple[str, str], ...]
 Sums = dict[tuple[str, str], tuple[Fraction, Fraction]]
 
 
+class Demo(NamedTuple):
+    """A demo that has been run once, and what it printed."""
+
+    state: StateDirectory
+    printed: str
+
+    def run(self, *args: str) -> int:
+        return demo.main(["--state-dir", str(self.state.path), "--no-serve", *args])
+
+
 @pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> cfg.ConfigOpts:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    fresh = Demo(StateDirectory(tmp_path_factory.mktemp("demo") / "state"), "")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert fresh.run() == 0
+    return fresh._replace(printed=printed.getvalue())
+
+
+@pytest.fixture(scope="module")
+def rated(ran: Demo) -> cfg.ConfigOpts:
     """The configuration of a demo whose month has been rated."""
-    state = StateDirectory(tmp_path_factory.mktemp("demo") / "state")
-    state.open("2026-01-01T00:00:00", 8889)
-    conf = config.load([], config_files=[str(state.conf_file)])
-    month.prepare(conf)
-    month.rate(conf)
-    return conf
+    return config.load([], config_files=[str(ran.state.conf_file)])
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +167,51 @@ def test_the_total_is_exact_and_rounded_for_show(found: bill.Bill) -> None:
     assert f"{found.total:,.2f}" in text
 
 
+def answers(base: str, page: str) -> Iterator[Any]:
+    """What the API says to each ``curl`` of *page*, in order; an id that an answer brings goes
+    into the requests after it."""
+    known: dict[str, str] = {}
+    joined = page.replace("\\\n", " ")
+    for line in re.findall(r"^ *curl (.*)$", joined, re.MULTILINE):
+        url = re.search(r"http://127\.0\.0\.1:8889([^\s']*)", line)
+        assert url is not None
+        data = re.search(r"-d '([^']*)'", line)
+        body = data[1] if data else ""
+        for name, value in known.items():
+            body = body.replace(name.upper(), value)
+        request = urllib.request.Request(
+            base + url[1], body.encode() or None, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            said = json.load(answer)
+        yield said
+        if isinstance(said, dict) and isinstance(said.get("service_id"), str):
+            known["service_id"] = said["service_id"]
+
+
+@pytest.fixture(scope="module")
+def url(rated: cfg.ConfigOpts) -> Iterator[str]:
+    """Where the API of the rated month runs."""
+    conf_file = pathlib.Path(rated.config_file[0])
+    with server.serve(conf_file, server.free_port(), conf_file.with_name("api.log")) as api:
+        yield api.url
+
+
+def test_first_price_of_the_newcomer_is_quoted(url: str) -> None:
+    page = (CHECKOUT / "doc" / "source" / "newcomer.rst").read_text()
+    service, mapping, quote = answers(url, page)
+    assert mapping["service_id"] == service["service_id"]
+    assert f'The answer is ``"{quote}"``' in page
+
+
+def test_questions_that_the_command_proposes_have_answers(url: str, found: bill.Bill) -> None:
+    proposal = demo.proposal("http://127.0.0.1:8889", month.MONTH)
+    total, summary, services = answers(url, proposal)
+    assert Decimal(total) == found.total
+    assert len(summary["summary"]) == len(found.lines)
+    assert services["services"]
+
+
 def test_shipped_usage_is_what_its_program_writes(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,20 +221,26 @@ def test_shipped_usage_is_what_its_program_writes(
     assert gzip.decompress(fresh.read_bytes()) == gzip.decompress(shipped("usage.csv.gz"))
 
 
-def test_the_command_prints_the_bill_and_what_the_api_says_twice_alike(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_prints_the_bill_and_the_same_total_from_the_api(ran: Demo) -> None:
+    assert SHOWN.read_text() in ran.printed
+    exact = re.search(r"exactly ([0-9.]+) EUR", ran.printed)
+    answer = re.search(r"API says +([0-9.]+) EUR", ran.printed)
+    assert exact is not None
+    assert answer is not None
+    assert answer[1] == exact[1]
+
+
+def test_running_it_again_prints_the_same_and_changes_nothing(
+    ran: Demo, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    args = ["--state-dir", str(tmp_path / "state"), "--no-serve"]
-    assert demo.main(args) == 0
-    first = capsys.readouterr().out
-    before = (tmp_path / "state" / "cloudkitty.sqlite").read_bytes()
-    assert demo.main(args) == 0
-    second = capsys.readouterr().out
-    shown = SHOWN.read_text()
-    assert shown in first
-    assert shown in second
-    assert "The API says" in second
-    assert (tmp_path / "state" / "cloudkitty.sqlite").read_bytes() == before
+    def contents() -> dict[str, bytes]:
+        files = (path for path in ran.state.path.rglob("*") if path.is_file())
+        return {path.name: path.read_bytes() for path in files if path.name != "api.log"}
+
+    before = contents()
+    assert ran.run() == 0
+    assert SHOWN.read_text() in capsys.readouterr().out
+    assert contents() == before
 
 
 def test_the_command_explains_a_foreign_directory(
@@ -183,13 +251,10 @@ def test_the_command_explains_a_foreign_directory(
     assert "--state-dir" in capsys.readouterr().err
 
 
-def test_the_command_explains_a_taken_port(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_explains_a_taken_port(ran: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = str(listener.getsockname()[1])
-        args = ["--state-dir", str(tmp_path / "state"), "--no-serve", "--port", port]
-        assert demo.main(args) == 1
+        assert ran.run("--port", port) == 1
     assert f"port {port}" in capsys.readouterr().err
