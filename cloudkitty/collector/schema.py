@@ -87,6 +87,13 @@ def ratio(value: object) -> Fraction:
     return top / bottom
 
 
+def positive(value: object) -> int:
+    """A whole number of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise vol.Invalid(f"must be a whole number of at least 1, not {_shown(value)}")
+    return value
+
+
 def names(value: object) -> tuple[str, ...]:
     """A list of texts, each once."""
     if not isinstance(value, list | tuple):
