@@ -68,7 +68,7 @@ class HashmapStore:
         service = Service(str(uuid.uuid4()), name)
         with self._writer() as connection:
             _refuse_taken(connection, "Service", services.c.service_id, services.c.name, name)
-            connection.execute(services.insert().values(dataclasses.asdict(service)))
+            connection.execute(services.insert(), dataclasses.asdict(service))
         return service
 
     def get_service(self, service_id: str) -> Service:
@@ -124,7 +124,7 @@ class HashmapStore:
         group = Group(str(uuid.uuid4()), name)
         with self._writer() as connection:
             _refuse_taken(connection, "Group", groups.c.group_id, groups.c.name, name)
-            connection.execute(groups.insert().values(dataclasses.asdict(group)))
+            connection.execute(groups.insert(), dataclasses.asdict(group))
         return group
 
     def get_group(self, group_id: str) -> Group:
@@ -207,18 +207,8 @@ class HashmapStore:
             slot = rows.mapping_slot(parent, value, new.tenant_id)
             if rows.rival_mapping(connection, slot, start, end):
                 _mapping_exists(mapping)
-            connection.execute(
-                mappings.insert().values(
-                    dataclasses.asdict(mapping)
-                    | {
-                        "service_id": parent.service,
-                        "field_id": parent.field,
-                        "group_id": parent.group,
-                        "live_name": mapping.name,
-                        "slot": slot,
-                    }
-                )
-            )
+            own = {"live_name": mapping.name, "slot": slot}
+            connection.execute(mappings.insert(), rows.values(mapping, parent) | own)
         return mapping
 
     def get_mapping(self, mapping_id: str) -> MappingRecord:
@@ -308,17 +298,8 @@ class HashmapStore:
             slot = rows.threshold_slot(parent, threshold.level, new.tenant_id)
             if rows.rival_threshold(connection, slot):
                 _threshold_exists(threshold)
-            connection.execute(
-                thresholds.insert().values(
-                    dataclasses.asdict(threshold)
-                    | {
-                        "service_id": parent.service,
-                        "field_id": parent.field,
-                        "group_id": parent.group,
-                        "slot": slot,
-                    }
-                )
-            )
+            values = rows.values(threshold, parent) | {"slot": slot}
+            connection.execute(thresholds.insert(), values)
         return threshold
 
     def get_threshold(self, threshold_id: str) -> ThresholdRecord:
