@@ -56,8 +56,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigurationError(
-            f"[api] host_ip, port: cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}"
+            f"[api] host_ip, port: cannot listen on {host} port {port}: {reason}"
         ) from error
 
 

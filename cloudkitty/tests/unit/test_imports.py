@@ -24,7 +24,7 @@ BELOW = {
     "storage": {"core", "db"},
     "processor": {"core", "db", "rating", "collector", "fetcher", "storage"},
     "api": {"core", "db", "policies", "rest", "rating", "storage"},
-    "wsgi": {"core", "api"},
+    "wsgi": {"core", "api", "cli"},
 }
 """For each room those it may import from besides itself; ``cli`` and ``demo`` may use all."""
 

@@ -147,6 +147,8 @@ def test_a_wrong_method_is_told_the_right_ones(application: Any) -> None:
         (b"{", "Request is not in valid JSON format"),
         (b"\xff", "Request is not in valid JSON format"),
         (b"[" * 100_000, "Request is not in valid JSON format"),
+        *((b"[" * n + b"]" * n, "Request is not in valid") for n in (101, 900, 970, 100_000)),
+        (b"[" + b"[]," * 1000 + b"[]]", "Invalid input for field/attribute thing_data."),
         (b'{"name": NaN}', "Request is not in valid JSON format"),
         (b"[]", "Invalid input for field/attribute thing_data. Value: '[]'. Wrong type."),
         (b'{"size": 1}', "Unknown attribute for argument thing_data: size"),

@@ -61,7 +61,7 @@ def test_forms_of_an_instant(written: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "soon", 12, 2015.5, True, [], "2015-13-01"])
 def test_what_is_no_instant(value: Any) -> None:
-    with pytest.raises(ValueError, match="instant|Wrong type"):
+    with pytest.raises(ValueError, match=r"instant|Wrong type"):
         types.Instant.validate(value)
 
 
@@ -102,5 +102,5 @@ def test_whole_numbers(value: Any, number: int) -> None:
 
 @pytest.mark.parametrize("value", ["high", 2**31, "1e30"])
 def test_what_is_no_whole_number(value: Any) -> None:
-    with pytest.raises(ValueError, match="number|fit"):
+    with pytest.raises(ValueError, match=r"number|fit"):
         types.WholeNumber.validate(value)
