@@ -5,6 +5,7 @@ Invariant: the file says which parts there are and in which order; what they wor
 to them with the loader's global values, never looked up elsewhere.
 """
 
+import configparser
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def load(context: ApiContext) -> "WSGIApplication":
         tree = loadwsgi.loadcontext(loadwsgi.APP, f"config:{path}", name=name)
         tree.global_conf[_CONTEXT] = context
         application: WSGIApplication = tree.create()
-    except (LookupError, ImportError, AttributeError, SyntaxError) as error:
+    except (LookupError, ImportError, AttributeError, configparser.Error) as error:
         raise ConfigurationError(f"[DEFAULT] api_paste_config: {path}: {error}") from error
     return application
 

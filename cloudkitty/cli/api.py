@@ -4,6 +4,7 @@
 Invariant: everything is checked before the port is bound; a process that listens can answer.
 """
 
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -55,8 +56,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigurationError(
-            f"[api] host_ip, port: cannot listen on {host} port {port}: {error.strerror}"
+            f"[api] host_ip, port: cannot listen on {host} port {port}: {reason}"
         ) from error
 
 
@@ -76,9 +78,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         threads: int,
     ) -> None:
         self._application = application
-        self._listener = listener
+        host, port = listener.getsockname()[:2]
+        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._settings = {
-            "bind": f"fd://{listener.fileno()}",
+            # The descriptor belongs to the server from here on.
+            "bind": f"fd://{listener.detach()}",
             "workers": workers,
             "worker_class": "gthread",
             "threads": threads,
@@ -100,9 +104,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         return self._application
 
     def _announce(self, _server: object) -> None:
-        host, port = self._listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"{PROG} listens on http://{shown}:{port}", flush=True)
+        print(f"{PROG} listens on {self._url}", flush=True)
 
 
 if __name__ == "__main__":

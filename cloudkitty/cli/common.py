@@ -37,7 +37,7 @@ def run(
             description=description,
             cli_options=cli_options,
         )
-        log.setup(conf, config.PROJECT)
+        set_up_logging(conf)
         url = _database_url(conf)
         return command(conf) or 0
     except MetricsError as error:
@@ -51,6 +51,14 @@ def run(
     for line in lines:
         print(f"{prog}: {line}", file=sys.stderr)
     return 1
+
+
+def set_up_logging(conf: cfg.ConfigOpts) -> None:
+    """Log as *conf* says."""
+    # Without a file, a log would go between the lines of the command's output.
+    to_file = conf.log_file or conf.log_dir or conf.use_journal or conf.use_syslog
+    conf.set_default("use_stderr", not to_file)
+    log.setup(conf, config.PROJECT)
 
 
 def _database_url(conf: cfg.ConfigOpts) -> str:

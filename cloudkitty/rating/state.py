@@ -6,6 +6,7 @@ change of a module's rules, in the transaction that changes them; who has moved 
 holds off every other writer of that module's rules until its own transaction ends.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class ModuleStates:
         if not values:
             return
         with self._database.writer() as connection:
-            connection.execute(_upsert(connection, name, values, values))
+            connection.execute(_upsert(connection.dialect.name, name, values, values))
 
 
 def move_revision(connection: Connection, name: str) -> None:
@@ -70,22 +71,27 @@ def move_revision(connection: Connection, name: str) -> None:
     The row stays locked until the transaction ends, so that all changes of the rules of one
     module happen one after the other.
     """
+    connection.execute(_mover(connection.dialect.name), {"module": name})
+
+
+@functools.cache
+def _mover(dialect: str) -> sa.Insert:
     moved = {"revision": modules_state.c.revision + 1}
-    connection.execute(_upsert(connection, name, {"revision": 1}, moved))
+    return _upsert(dialect, sa.bindparam("module", type_=sa.String), {"revision": 1}, moved)
 
 
 def _upsert(
-    connection: Connection, name: str, inserted: dict[str, Any], updated: dict[str, Any]
+    dialect: str, name: Any, inserted: dict[str, Any], updated: dict[str, Any]
 ) -> sa.Insert:
     """One statement that inserts the row or updates it, whoever else does so meanwhile."""
     row = {"name": name, "state": False, "revision": 0, **inserted}
     statement: Any
-    if connection.dialect.name in ("mysql", "mariadb"):
+    if dialect in ("mysql", "mariadb"):
         # Takes the exclusive lock at once, where INSERT IGNORE would share it and deadlock.
         statement = mysql.insert(modules_state).values(row).on_duplicate_key_update(updated)
     else:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(modules_state).values(row)
+        kind = sqlite if dialect == "sqlite" else postgresql
+        statement = kind.insert(modules_state).values(row)
         statement = statement.on_conflict_do_update(index_elements=["name"], set_=updated)
     upsert: sa.Insert = statement
     return upsert

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pecan
-import pecan.routing
 import webob
 import wsme
 import wsme.rest.json
@@ -111,6 +110,9 @@ class Controller:
     ``children`` are the nodes below it by name, ``members`` those below one of its objects
     (``<node>/<id>/<name>``), which get the id as their first argument. A function is named after
     its method; GET is ``get_one`` with an id in the path and ``get_all`` without.
+
+    The framework finds the root, and the nodes find the rest among themselves: its own walk takes
+    a third of a simple request.
     """
 
     answers_head: ClassVar[bool] = False
@@ -122,12 +124,20 @@ class Controller:
 
     @pecan.expose()  # type: ignore[misc]
     def _route(self, args: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
-        path = [segment for segment in args if segment]
+        """Where the framework enters the tree."""
+        return self.route([segment for segment in args if segment], request)
+
+    def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
+        """Return the function that *path*, from this node on, leads to, and its path arguments.
+
+        :raises errors.NotFound: nothing is there.
+        :raises errors.MethodNotAllowed: something is there, but not for the request's method.
+        """
         if path and path[0] in self.children:
-            return self._descend(self.children[path[0]], path[1:], request)
+            return self.children[path[0]].route(path[1:], request)
         if len(path) > 1 and path[1] in self.members and not self._owners(request):
             self._owners(request).append(path[0])
-            return self._descend(self.members[path[1]], path[2:], request)
+            return self.members[path[1]].route(path[2:], request)
         if path and self._owners(request):
             raise errors.NotFound()
         return self.handler(request.method, path), path
@@ -137,13 +147,6 @@ class Controller:
         """The ids of the objects above this node; the framework passes them on."""
         owners: list[str] = request.pecan.setdefault("routing_args", [])
         return owners
-
-    @staticmethod
-    def _descend(
-        node: "Controller", path: Sequence[str], request: Request
-    ) -> tuple[Handler, Sequence[str]]:
-        handler, rest = pecan.routing.lookup_controller(node, path, request)
-        return handler, rest
 
     def handler(self, method: str, path: Sequence[str]) -> Handler:
         """Return the function for *method* with *path* left over.

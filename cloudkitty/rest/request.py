@@ -17,12 +17,30 @@ from cloudkitty.rest.caller import Caller
 JSON_TYPES = ("application/json", "text/javascript", "application/javascript")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
+DEPTH = 100
+"""Most levels of a JSON body: what reads it may recurse."""
+
+_TOO_DEEP = "nested too deeply"
+
 _CALLER = "cloudkitty.caller"
 _DOCUMENT = "cloudkitty.document"
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(document: object) -> None:
+    level = [document]
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        raise ValueError(_TOO_DEEP)
 
 
 class Request(pecan.Request):  # type: ignore[misc]
@@ -49,7 +67,12 @@ class Request(pecan.Request):  # type: ignore[misc]
                     self.body.decode("utf-8"), parse_float=Decimal, parse_constant=_no_constant
                 )
             except RecursionError:
-                raise ValueError("nested too deeply") from None
+                raise ValueError(_TOO_DEEP) from None
+            except UnicodeDecodeError:
+                # The framework would log this one as a fault.
+                raise ValueError("not UTF-8") from None
+            if self.body.count(b"[") + self.body.count(b"{") > DEPTH:
+                _check_depth(document)
             self.environ[_DOCUMENT] = document
         return self.environ[_DOCUMENT]
 
@@ -79,7 +102,7 @@ class Request(pecan.Request):  # type: ignore[misc]
         """
         try:
             return str(pecan.Request.path_info.fget(self))
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise errors.BadEncoding(part="path") from None
 
     def check_query(self) -> None:
@@ -89,7 +112,7 @@ class Request(pecan.Request):  # type: ignore[misc]
         """
         try:
             urllib.parse.unquote_to_bytes(self.query_string).decode()
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise errors.BadEncoding(part="query") from None
 
     @property

@@ -165,7 +165,16 @@ class AttributesType(Value):
         for key, item in value.items():
             if isinstance(item, list):
                 raise ValueError(f"Wrong type. A list is not a value of {key}.")
-        return value
+        return {key: _plain(item) for key, item in value.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value with numbers that are not whole as they were written."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 Text = TextType()

@@ -11,10 +11,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from oslo_log import log
-
 from cloudkitty import config
 from cloudkitty.api import service
+from cloudkitty.cli import common
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -36,7 +35,7 @@ def build(environment: Mapping[str, str]) -> "WSGIApplication":
     :raises Exception: as ``service.load``; the server shows it and does not start.
     """
     conf = config.load([], prog="cloudkitty-api", config_files=config_files(environment))
-    log.setup(conf, config.PROJECT)
+    common.set_up_logging(conf)
     return service.load(conf)
 
 

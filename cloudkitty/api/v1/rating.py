@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import pecan
 import wsme.types
 from wsme.types import wsattr
 
@@ -140,14 +139,11 @@ class ModuleConfigController(Controller):
                 return own  # type: ignore[no-any-return]
         return UnconfigurableController(context)
 
-    @pecan.expose()  # type: ignore[misc]
-    def _route(self, args: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
-        path = [segment for segment in args if segment]
+    def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
         node = self.children.get(path[0]) if path else None
         if node is not None and not isinstance(node, UnconfigurableController):
             self.context.policy.authorize(request.caller, CONFIG_RULE)
-        handler, rest = super()._route(args, request)
-        return handler, rest
+        return super().route(path, request)
 
 
 class UnconfigurableController(Controller):

@@ -96,9 +96,7 @@ class _ServiceBook:
     def _compile(self, tenant: str | None, at: datetime.datetime) -> ServiceRules:
         fields = []
         for name, parent in self.fields.items():
-            mappings: dict[str, list[Mapping]] = {}
-            for mapping in chosen(parent.mappings, tenant, at):
-                mappings.setdefault(mapping.value, []).append(mapping)
+            mappings = chosen(parent.mappings, tenant, at)
             thresholds = chosen(parent.thresholds, tenant, at)
             if mappings or thresholds:
                 fields.append(FieldRules(name, mappings, thresholds))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from cloudkitty import period
 from cloudkitty.rating.hashmap import records
-from cloudkitty.rating.hashmap.engine import RuleType
+from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rating.hashmap.store import HashmapStore
 from cloudkitty.rating.hashmap.types import (
     Field,

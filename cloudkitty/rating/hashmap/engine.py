@@ -1,155 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hashmap's arithmetic: from the rules that act for one scope at one instant, and the points of
-a frame, to prices.
+"""Hashmap's rules for one scope at one instant, applied to the points of a frame.
 
-Invariants: pure, no clock, no database, no log; every operation is rounded half to even to 28
-significant digits, in the order ((rate * flat) * qty), then the threshold; what is cached
-changes the speed and never a price. What acts:
+Invariants: pure, no clock, no database, no log; what is cached changes the speed and never a
+price. A mapping of a service acts on all its points, one of a field where the attribute's text
+equals its value; a threshold where the quantity or the attribute's number is at least its
+level. The amounts of groups add up, and are added to the price that the point has already.
 
-* a mapping of a service on all its points, one of a field where the attribute's text equals
-  its value; within a group rates multiply, and of flat costs the largest counts;
-* of all thresholds that a point reaches in a group one, that of the highest level above -1;
-  on equal levels the one met first: the service's, then by field as created;
-* the groups' amounts add up, and are added to the price that the point has already.
+A series is looked up once in a period. What it costs depends only on which rules of each field
+act on its attributes, and is compiled once for each such combination.
 """
 
 import datetime
+import decimal
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
 
 from cloudkitty import money
-from cloudkitty.dataframe import DataFrame, Points, Scalar, Series, Shape
-from cloudkitty.rating.hashmap.rules import Mapping, RuleType, Threshold
+from cloudkitty.dataframe import DataFrame, Points, Series, Shape
+from cloudkitty.rating.hashmap.prices import Price, Tally, add
+from cloudkitty.rating.hashmap.rules import Mapping, Threshold
 
 SERIES_SLACK = 10_000
 """How many series of the past a service's rules may remember beside twice the living ones."""
 
-PRICERS_KEPT = 100_000
+PRICES_KEPT = 100_000
 """Most combinations of attribute values that a service's rules are kept compiled for."""
 
-LOWEST_LEVEL = Decimal(-1)
-"""Only a threshold above this level can act."""
 
-_add = money.RATING.add
-_multiply = money.RATING.multiply
+class _Acting:
+    """The rules of a field that act on some values of it; ``skipped`` names the field where its
+    thresholds would act if the value were a number."""
 
+    __slots__ = ("mappings", "skipped", "thresholds")
 
-class _Tier(NamedTuple):
-    """A threshold on the quantity."""
-
-    level: Decimal
-    flat: bool
-    cost: Decimal
-
-
-class _Tally:
-    """What the rules of one group make of one combination of attribute values."""
-
-    __slots__ = ("best", "flat", "rate", "tiers")
-
-    def __init__(self) -> None:
-        self.flat = money.ZERO
-        self.rate = money.ONE
-        self.best: Threshold | None = None
-        self.tiers: list[_Tier] = []
-
-    def apply(self, mapping: Mapping) -> None:
-        if mapping.type is RuleType.RATE:
-            self.rate = _multiply(self.rate, mapping.cost)
-        else:
-            self.flat = max(self.flat, mapping.cost)
-
-    def consider_service(self, threshold: Threshold) -> None:
-        if threshold.level > LOWEST_LEVEL:
-            flat = threshold.type is RuleType.FLAT
-            self.tiers.append(_Tier(threshold.level, flat, threshold.cost))
-
-    def consider_field(self, threshold: Threshold) -> None:
-        if threshold.level > (LOWEST_LEVEL if self.best is None else self.best.level):
-            self.best = threshold
-
-    def price(self) -> "_GroupPrice":
-        above = _multiply(self.rate, self.flat)
-        best, tiers = self.best, self.tiers
-        if best is None:
-            below = above
-        else:
-            tiers = [tier for tier in tiers if tier.level >= best.level]
-            if best.type is RuleType.FLAT:
-                below = _multiply(self.rate, _add(self.flat, best.cost))
-            else:
-                below = _multiply(_multiply(self.rate, best.cost), self.flat)
-        return _GroupPrice(below, above, tuple(sorted(tiers, reverse=True)))
+    def __init__(
+        self,
+        mappings: Sequence[Mapping] = (),
+        thresholds: Sequence[Threshold] = (),
+        skipped: tuple[str, ...] = (),
+    ) -> None:
+        self.mappings = mappings
+        self.thresholds = thresholds
+        self.skipped = skipped
 
 
-class _GroupPrice(NamedTuple):
-    """The price in one group as a function of the quantity: ``below`` a unit until the lowest
-    tier is reached, then ``above`` a unit, changed by the highest tier reached."""
-
-    below: Decimal
-    above: Decimal
-    tiers: tuple[_Tier, ...]
-
-    def amount(self, qty: Decimal) -> Decimal:
-        for level, flat, cost in self.tiers:
-            if qty >= level:
-                amount = _multiply(self.above, qty)
-                return _add(amount, cost) if flat else _multiply(amount, cost)
-        return _multiply(self.below, qty)
+_NOTHING = _Acting()
 
 
-class _Pricer(NamedTuple):
-    """The price of a point: ``unit`` times its quantity or, if there is a function, what that makes
-    of the quantity. ``skipped`` are the fields whose thresholds had no number to look at."""
+class FieldRules(dict[str, _Acting]):
+    """The rules of one field that act for one scope at one instant, by the attribute's text.
 
-    unit: Decimal
-    amount: Callable[[Decimal], Decimal] | None
-    skipped: tuple[str, ...]
+    Texts on which the same rules act have one and the same value.
+    """
 
+    def __init__(self, name: str, mappings: Iterable[Mapping], thresholds: list[Threshold]) -> None:
+        super().__init__()
+        self.name = name
+        self._thresholds = thresholds
+        self._mappings: dict[str, list[Mapping]] = {}
+        for mapping in mappings:
+            self._mappings.setdefault(mapping.value, []).append(mapping)
+        self._unmapped: dict[tuple[Threshold, ...] | None, _Acting] = {(): _NOTHING}
 
-def _pricer(tallies: Iterable[_Tally], skipped: Sequence[str]) -> _Pricer:
-    groups = [group for group in (tally.price() for tally in tallies) if group.below or group.tiers]
-    if not groups:
-        return _Pricer(money.ZERO, None, tuple(skipped))
-    if len(groups) == 1:
-        only = groups[0]
-        return _Pricer(only.below, only.amount if only.tiers else None, tuple(skipped))
+    def __missing__(self, text: str) -> _Acting:
+        if len(self) >= PRICES_KEPT:
+            self.clear()
+        acting = self[text] = self._find(text)
+        return acting
 
-    def amount(qty: Decimal) -> Decimal:
-        total = money.ZERO
-        for group in groups:
-            total = _add(total, group.amount(qty))
-        return total
+    def _find(self, text: str) -> _Acting:
+        reached = self._reached(text)
+        skipped = (self.name,) if reached is None else ()
+        mappings = self._mappings.get(text)
+        if mappings is not None:
+            return _Acting(mappings, reached or (), skipped)
+        if reached not in self._unmapped:
+            self._unmapped[reached] = _Acting((), reached or (), skipped)
+        return self._unmapped[reached]
 
-    return _Pricer(money.ZERO, amount, tuple(skipped))
-
-
-@dataclass(slots=True)
-class FieldRules:
-    """The rules of one attribute that act in one rule set."""
-
-    name: str
-    mappings: dict[str, list[Mapping]]
-    thresholds: list[Threshold]
-
-    def text(self, value: Scalar) -> str | None:
-        """Return what of an attribute's value the price can depend on, ``None`` for nothing."""
-        text = value if isinstance(value, str) else str(value)
-        return text if self.thresholds or text in self.mappings else None
-
-
-def _number(text: str) -> Decimal | None:
-    """Return the number that an attribute's text stands for, ``None`` if it is none."""
-    try:
-        return money.amount(text)
-    except money.NotAnAmount:
-        return None
-
-
-_Texts = tuple[str | None, ...]
+    def _reached(self, text: str) -> tuple[Threshold, ...] | None:
+        """Return the thresholds that the value reaches, ``None`` if that cannot be said."""
+        if not self._thresholds:
+            return ()
+        try:
+            number = money.amount(text)
+        except money.NotAnAmount:
+            return None
+        return tuple([threshold for threshold in self._thresholds if number >= threshold.level])
 
 
 class ServiceRules:
@@ -161,50 +100,58 @@ class ServiceRules:
 
     def __init__(
         self,
-        mappings: list[Mapping],
-        thresholds: list[Threshold],
+        mappings: Iterable[Mapping],
+        thresholds: Iterable[Threshold],
         fields: list[FieldRules],
         on_skipped: Callable[[str], None],
     ) -> None:
-        self._on_skipped = on_skipped
-        self._mappings = mappings
-        self._thresholds = thresholds
         self._fields = fields
-        self._pricers: dict[_Texts, _Pricer] = {}
-        self._bound: dict[Series, _Pricer] = {}
+        self._on_skipped = on_skipped
+        self._own: dict[str | None, Tally] = {}
+        with decimal.localcontext(money.RATING):
+            for mapping in mappings:
+                self._own.setdefault(mapping.group, Tally()).apply(mapping)
+            for threshold in thresholds:
+                self._own.setdefault(threshold.group, Tally()).consider_service(threshold)
+            self._own_prices = {group: tally.price() for group, tally in self._own.items()}
+        self._prices: dict[tuple[_Acting, ...], tuple[Price, Sequence[str]]] = {}
+        self._bound: dict[Series, Price] = {}
         self._at: datetime.datetime | None = None
         self._living = 0
         self.skipped: Counter[str] = Counter()
 
     def rate(self, points: Points, at: datetime.datetime) -> None:
-        """Add to the prices of *points*, which belong to the period that begins at *at*."""
+        """Add to the prices of *points*, which belong to the period that begins at *at*.
+
+        To be called in the context ``money.RATING``.
+        """
         if self._fields:
             self._forget_the_dead(at, len(points))
             amounts = self._amounts(points)
         else:
-            unit, amount, _ = self._price_of(())
+            (unit, amount), _ = self._price(())
             if amount is None:
-                amounts = [_multiply(unit, qty) for qty in points.qty]
+                amounts = [unit * qty for qty in points.qty]
             else:
                 amounts = list(map(amount, points.qty))
         if any(points.price):
-            amounts = list(map(_add, points.price, amounts))
+            amounts = list(map(operator.add, points.price, amounts))
         points.price = amounts
 
     def _amounts(self, points: Points) -> list[Decimal]:
         find = self._bound.__getitem__
         try:
-            pricers = list(map(find, points.series))
+            prices = list(map(find, points.series))
         except KeyError:
             self._bind(points.series)
-            pricers = list(map(find, points.series))
+            prices = list(map(find, points.series))
         return [
-            _multiply(unit, qty) if amount is None else amount(qty)
-            for (unit, amount, _), qty in zip(pricers, points.qty, strict=True)
+            unit * qty if amount is None else amount(qty)
+            for (unit, amount), qty in zip(prices, points.qty, strict=True)
         ]
 
     def _bind(self, all_series: Iterable[Series]) -> None:
-        """Remember the pricer of each series."""
+        """Remember the price of each series."""
         shape: Shape | None = None
         places: list[tuple[FieldRules, int | None]] = []
         for series in all_series:
@@ -214,53 +161,46 @@ class ServiceRules:
                 shape = series.shape
                 places = [(rules, _place(shape, rules.name)) for rules in self._fields]
             values = series.values
-            pricer = self._price_of(
-                tuple(
-                    [
-                        None if place is None else rules.text(values[place])
-                        for rules, place in places
-                    ]
-                )
-            )
-            self._bound[series] = pricer
-            for name in pricer.skipped:
+            acting = [
+                _NOTHING
+                if place is None
+                else rules[value if type(value := values[place]) is str else str(value)]
+                for rules, place in places
+            ]
+            self._bound[series], skipped = self._price(tuple(acting))
+            for name in skipped:
                 if name not in self.skipped:
                     self._on_skipped(name)
                 self.skipped[name] += 1
 
-    def _price_of(self, texts: _Texts) -> _Pricer:
-        pricer = self._pricers.get(texts)
-        if pricer is None:
-            if len(self._pricers) >= PRICERS_KEPT:
-                self._pricers.clear()
-            pricer = self._pricers[texts] = self._compile(texts)
-        return pricer
+    def _price(self, acting: tuple[_Acting, ...]) -> tuple[Price, Sequence[str]]:
+        """Return the price where these rules of fields act, and the fields to be counted."""
+        price = self._prices.get(acting)
+        if price is None:
+            if len(self._prices) >= PRICES_KEPT:
+                self._prices.clear()
+            price = self._prices[acting] = self._compile(acting)
+        return price
 
-    def _compile(self, texts: _Texts) -> _Pricer:
-        tallies: dict[str | None, _Tally] = {}
+    def _compile(self, acting: tuple[_Acting, ...]) -> tuple[Price, Sequence[str]]:
+        tallies: dict[str | None, Tally] = {}
+        skipped: tuple[str, ...] = ()
+        for rules in acting:
+            for mapping in rules.mappings:
+                self._tally(tallies, mapping.group).apply(mapping)
+            for threshold in rules.thresholds:
+                self._tally(tallies, threshold.group).consider_field(threshold)
+            skipped += rules.skipped
+        prices = self._own_prices | {group: tally.price() for group, tally in tallies.items()}
+        return add(prices.values()), skipped
 
-        def tally(group: str | None) -> _Tally:
-            return tallies.setdefault(group, _Tally())
-
-        for mapping in self._mappings:
-            tally(mapping.group).apply(mapping)
-        for threshold in self._thresholds:
-            tally(threshold.group).consider_service(threshold)
-        skipped = []
-        for rules, text in zip(self._fields, texts, strict=False):
-            if text is None:
-                continue
-            for mapping in rules.mappings.get(text, ()):
-                tally(mapping.group).apply(mapping)
-            if rules.thresholds:
-                number = _number(text)
-                if number is None:
-                    skipped.append(rules.name)
-                    continue
-                for threshold in rules.thresholds:
-                    if number >= threshold.level:
-                        tally(threshold.group).consider_field(threshold)
-        return _pricer(tallies.values(), skipped)
+    def _tally(self, tallies: dict[str | None, Tally], group: str | None) -> Tally:
+        """Return the tally of a group, which goes on from what the service's own rules make."""
+        tally = tallies.get(group)
+        if tally is None:
+            own = self._own.get(group)
+            tally = tallies[group] = Tally() if own is None else own.copy()
+        return tally
 
     def _forget_the_dead(self, at: datetime.datetime, count: int) -> None:
         """Start afresh when most of the series remembered have not been seen for a period."""
@@ -288,8 +228,19 @@ class RuleSet:
 
     def rate(self, frame: DataFrame) -> DataFrame:
         """Add to the prices of *frame*, in place, and return it."""
-        for metric, points in frame.usage.items():
-            rules = self._services.get(metric)
-            if rules is not None:
-                rules.rate(points, frame.period.begin)
+        with decimal.localcontext(money.RATING):
+            for metric, points in frame.usage.items():
+                rules = self._services.get(metric)
+                if rules is not None:
+                    rules.rate(points, frame.period.begin)
         return frame
+
+    @property
+    def skipped(self) -> dict[tuple[str, str], int]:
+        """By service and field, how many series have a value that is no number where a threshold
+        would want one."""
+        return {
+            (service, field): count
+            for service, rules in self._services.items()
+            for field, count in rules.skipped.items()
+        }

@@ -130,6 +130,13 @@ def group(connection: Connection, group_id: str | None) -> int | None:
     return found
 
 
+def values(rule: MappingRecord | ThresholdRecord, parent: Parent) -> dict[str, Any]:
+    """Return the columns of a new rule by name, but for its slot."""
+    columns = {name: getattr(rule, name) for name in rule.__dataclass_fields__}
+    columns["service_id"], columns["field_id"], columns["group_id"] = parent
+    return columns
+
+
 def _id(connection: Connection, column: sa.Column[str], wanted: str) -> int | None:
     row = find(connection, sa.select(column.table.c.id), column, wanted)
     return None if row is None else row.id

@@ -9,7 +9,7 @@ from typing import Any
 import wsme.types
 from wsme.types import Unset, wsattr
 
-from cloudkitty.rating.hashmap.engine import RuleType
+from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rest import types
 
 Name = types.TextType(1, 255)

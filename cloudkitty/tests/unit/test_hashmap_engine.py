@@ -369,6 +369,7 @@ def test_field_without_number_is_told_once_and_counted_by_series() -> None:
     registry = Registry()
     for vcpus in ("large", "huge", "large", "4"):
         price(rules, "1", {"vcpus": vcpus}, registry=registry)
+    assert rules.rules(None, NINE)[0].skipped == {("instance", "vcpus"): 2}
     assert told == [("instance", "vcpus")]
 
 
@@ -403,7 +404,7 @@ def test_validity_ignores_rules_of_other_scopes() -> None:
 
 def test_prices_stay_right_when_dead_series_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudkitty.rating.hashmap.engine.SERIES_SLACK", 2)
-    monkeypatch.setattr("cloudkitty.rating.hashmap.engine.PRICERS_KEPT", 2)
+    monkeypatch.setattr("cloudkitty.rating.hashmap.engine.PRICES_KEPT", 2)
     rules = book(M("flat", "1"), T("5", "rate", "2", "vcpus"))
     for hour in range(30):
         at = NINE + hour * HOUR
@@ -411,4 +412,4 @@ def test_prices_stay_right_when_dead_series_are_forgotten(monkeypatch: pytest.Mo
     found, _ = rules.rules(None, NINE)
     service = found._services["instance"]
     assert len(service._bound) <= 6
-    assert len(service._pricers) <= 2
+    assert len(service._prices) <= 2
