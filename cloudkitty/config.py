@@ -105,7 +105,8 @@ COLLECTOR_CSV: Options = [
     cfg.MultiStrOpt(
         "file",
         default=[],
-        help="CSV file with usage, plain or gzip; may be given several times.",
+        help="CSV file with usage, plain or gzip; may be given several times. Its columns are "
+        "begin, end, metric, qty, [collect] scope_key, and attributes; rows are sorted by begin.",
     ),
 ]
 
@@ -113,7 +114,8 @@ COLLECTOR_CEILOMETER: Options = [
     cfg.StrOpt(
         "endpoint",
         help="URL of the metering API. Unset: the service of type 'metering' in the catalogue "
-        "of the identity service.",
+        "of the identity service, which auth_type and its options lead to. Set without auth_type: "
+        "asked without a token.",
     ),
     cfg.StrOpt("interface", default="internalURL", help="Interface in the service catalogue."),
     cfg.StrOpt("region_name", help="Region in the service catalogue."),
@@ -121,7 +123,8 @@ COLLECTOR_CEILOMETER: Options = [
         "page_size",
         min=1,
         default=10000,
-        help="Most objects asked for in one request.",
+        help="Most resources or samples asked for in one request. Must be more than the resources "
+        "of the whole cloud, which the API lists in one piece; samples come page by page.",
     ),
 ]
 
@@ -258,8 +261,15 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         ],
         allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
     )
-    if conf is not None:
-        db_options.set_defaults(conf, connection="sqlite:///$state_path/cloudkitty.sqlite")
+    connection = "sqlite:///$state_path/cloudkitty.sqlite"
+    # A migration that goes well is no news.
+    levels = [*oslo_log.get_default_log_levels(), "alembic=WARN"]
+    if conf is None:
+        cfg.set_defaults(db_options.database_opts, connection=connection)
+        oslo_log.set_defaults(default_log_levels=levels)
+    else:
+        conf.set_default("default_log_levels", levels)
+        db_options.set_defaults(conf, connection=connection)
         policy_opts.set_defaults(conf, "policy.yaml")
 
 

@@ -83,13 +83,15 @@ def text(value: Decimal) -> str:
     """Return the canonical text of an amount: no exponent, no trailing zeros, no ``-0``.
 
     Equal amounts have equal texts.
+
+    :raises NotAnAmount: the value is not finite, or too large.
     """
-    if not value:
-        return "0"
-    written = format(value, "f")
+    written = str(value)
+    if "E" in written or len(written) > INTEGER_DIGITS or not written[-1].isdigit():
+        written = format(amount(value), "f")
     if "." in written:
         written = written.rstrip("0").rstrip(".")
-    return written
+    return "0" if written == "-0" else written
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:

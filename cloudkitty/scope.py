@@ -25,12 +25,14 @@ class Scope:
 class ScopeState:
     """A scope as it stands in the database.
 
-    ``horizon`` is the instant up to which it has been rated, ``None`` before its first period.
+    ``starts_at`` is where its first period begins, ``horizon`` the instant up to which it has been
+    rated, ``None`` before the first period.
     ``version`` moves with every change of the scope's part of the ledger.
     """
 
     id: int
     scope: Scope
+    starts_at: datetime.datetime
     horizon: datetime.datetime | None
     version: int
     active: bool
@@ -45,6 +47,6 @@ class ScopeState:
             return None
         return self.horizon - datetime.timedelta(seconds=seconds)
 
-    def following(self, seconds: int) -> Period | None:
-        """Return the period to rate next, ``None`` before the first one is known."""
-        return None if self.horizon is None else Period.of(self.horizon, seconds)
+    def following(self, seconds: int) -> Period:
+        """Return the period to rate next, for periods of *seconds*."""
+        return Period.of(self.horizon or self.starts_at, seconds)

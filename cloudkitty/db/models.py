@@ -15,6 +15,8 @@ scopes = sa.Table(
     sa.Column("collector", sa.String(64), nullable=False),
     sa.Column("active", sa.Boolean, nullable=False, default=True),
     sa.Column("toggled_at", Instant, nullable=False),
+    # Start of the first period that is, or was, to be rated.
+    sa.Column("starts_at", Instant, nullable=False),
     # Everything before this instant has been rated; null before the first period.
     sa.Column("horizon", Instant),
     # Moves with every change of the scope's part of the ledger.

@@ -1,1 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Every rule of the core for oslo.policy, one file an API noun; names and defaults are part of
+the API."""
+
+from oslo_policy import policy
+
+from cloudkitty.policies import base, info, rating, report, storage
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """Return every rule, for the enforcer and for ``oslopolicy-sample-generator``."""
+    return [rule for noun in (base, info, rating, report, storage) for rule in noun.list_rules()]

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("collector", sa.String(64), nullable=False),
         sa.Column("active", sa.Boolean, nullable=False),
         sa.Column("toggled_at", Instant, nullable=False),
+        sa.Column("starts_at", Instant, nullable=False),
         sa.Column("horizon", Instant),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
@@ -45,7 +46,7 @@ def upgrade() -> None:
     op.create_table(
         "ledger_series",
         sa.Column("id", BigId, primary_key=True, autoincrement=False),
-        sa.Column("scope_id", sa.Integer, sa.ForeignKey("scopes.id"), nullable=False),
+        sa.Column("scope_id", sa.Integer, nullable=False),
         sa.Column("digest", Digest, nullable=False),
         sa.Column("metric", sa.String(255), nullable=False),
         sa.Column("unit", sa.String(255), nullable=False),
@@ -57,13 +58,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "ledger_runs",
-        sa.Column(
-            "series_id",
-            BigId,
-            sa.ForeignKey("ledger_series.id"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        sa.Column("series_id", BigId, primary_key=True, autoincrement=False),
         sa.Column("begin", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("end", sa.BigInteger, nullable=False),

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/info``: what is collected, as the metrics file says it."""
+
+from typing import Any
+
+import wsme.types
+
+from cloudkitty.api.context import ApiContext
+from cloudkitty.collector.metrics import MetricDefinition
+from cloudkitty.rest import errors, types
+from cloudkitty.rest.controller import Controller, expose
+from cloudkitty.rest.request import Request
+
+
+class Metric(wsme.types.Base):  # type: ignore[misc]
+    """One metric, called ``metric_id`` by rating and reports."""
+
+    metric_id = types.Text
+    metadata = [types.Text]
+    unit = types.Text
+
+    @classmethod
+    def of(cls, definition: MetricDefinition) -> "Metric":
+        return cls(
+            metric_id=definition.service,
+            metadata=list(definition.metadata),
+            unit=definition.unit,
+        )
+
+
+class Metrics(wsme.types.Base):  # type: ignore[misc]
+    metrics = [Metric]
+
+
+class InfoController(Controller):
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        metrics = MetricsController(context)
+        self.children = {
+            "config": ConfigController(context),
+            "metrics": metrics,
+            # What metrics were called until 2018.
+            "services": metrics,
+        }
+
+
+class ConfigController(Controller):
+    context: ApiContext
+
+    @expose(types.Json, rule="info:get_config")
+    def get_all(self, request: Request) -> Any:
+        """Return the metrics file as it was written."""
+        return self.context.metrics.raw
+
+
+class MetricsController(Controller):
+    context: ApiContext
+
+    @expose(Metrics, rule="info:list_metrics_info")
+    def get_all(self, request: Request) -> Metrics:
+        return Metrics(metrics=[Metric.of(definition) for definition in self.context.metrics])
+
+    @expose(Metric, types.Text, path=1, rule="info:get_metric_info")
+    def get_one(self, request: Request, metric_id: str) -> Metric:
+        definition = self.context.metrics.service(metric_id)
+        if definition is None:
+            raise errors.MetricNotFound(metric=metric_id)
+        return Metric.of(definition)

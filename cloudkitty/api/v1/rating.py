@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/rating``: rating modules, their configuration, and quotes.
+
+Invariant: no module is named here; each brings its own controller, mounted when the application
+is built.
+"""
+
+import datetime
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import wsme.types
+from wsme.types import wsattr
+
+from cloudkitty import period
+from cloudkitty.api.context import ApiContext
+from cloudkitty.dataframe import DataFrame, Registry
+from cloudkitty.period import Period
+from cloudkitty.rating.base import RatingModule
+from cloudkitty.rating.pipeline import Broken
+from cloudkitty.rating.state import DEFAULT_PRIORITY, ModuleState
+from cloudkitty.rest import errors, types
+from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest.request import Request
+
+CONFIG_RULE = "rating:module_config"
+UNIT = "undef"
+
+
+class Module(wsme.types.Base):  # type: ignore[misc]
+    """A rating module and whether, and when, it takes part in rating."""
+
+    module_id = wsattr(types.Text, mandatory=True)
+    description = wsattr(types.Text, default=None)
+    enabled = wsattr(types.Flag, default=None)
+    hot_config = wsattr(types.Flag, name="hot-config", default=None)
+    priority = wsattr(types.WholeNumber, default=None)
+
+
+class Modules(wsme.types.Base):  # type: ignore[misc]
+    modules = [Module]
+
+
+class QuotedResource(wsme.types.Base):  # type: ignore[misc]
+    """Something that is not there yet, to be priced."""
+
+    service = wsattr(types.Text, default=None)
+    desc = wsattr(types.Attributes, default=None)
+    volume = wsattr(types.Amount, mandatory=True)
+
+
+class RatingController(Controller):
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        self.children = {
+            "modules": ModulesController(context),
+            "module_config": ModuleConfigController(context),
+            "reload_modules": ReloadController(context),
+            "quote": QuoteController(context),
+        }
+
+
+class ModulesController(Controller):
+    context: ApiContext
+
+    @expose(Modules, rule="rating:list_modules")
+    def get_all(self, request: Request) -> Modules:
+        modules = self.context.pipeline.modules
+        states = self.context.pipeline.states.read(modules)
+        return Modules(modules=[_module(modules[name], states[name]) for name in modules])
+
+    @expose(Module, types.Text, path=1, rule="rating:get_module")
+    def get_one(self, request: Request, module_id: str) -> Module:
+        installed = self._installed(module_id)
+        return _module(installed, self.context.pipeline.states.get(module_id))
+
+    @expose(types.Json, types.Text, body=Module, path=1, rule="rating:update_module")
+    def put(
+        self, request: Request, module_id: str | None = None, module_data: Module | None = None
+    ) -> Reply:
+        assert module_data is not None
+        name = module_id or module_data.module_id
+        installed = self._installed(name)
+        if not (isinstance(installed, RatingModule) and installed.always_enabled):
+            self.context.pipeline.states.set(
+                name, enabled=module_data.enabled, priority=module_data.priority
+            )
+        return Reply.see(request.object_url(name))
+
+    def _installed(self, name: str) -> RatingModule | Broken:
+        installed = self.context.pipeline.modules.get(name)
+        if installed is None:
+            raise errors.ModuleNotFound()
+        return installed
+
+
+def _module(installed: RatingModule | Broken, state: ModuleState) -> Module:
+    if isinstance(installed, Broken):
+        return Module(
+            module_id=installed.name,
+            description=f"cannot be loaded: {installed.reason}",
+            enabled=state.enabled,
+            hot_config=False,
+            priority=state.priority,
+        )
+    always = installed.always_enabled
+    return Module(
+        module_id=installed.module_name,
+        description=installed.description,
+        enabled=always or state.enabled,
+        hot_config=installed.hot_config,
+        priority=DEFAULT_PRIORITY if always else state.priority,
+    )
+
+
+class ReloadController(Controller):
+    @expose(None, status=204, rule=CONFIG_RULE)
+    def get_all(self, request: Request) -> None:
+        """Nothing is left to do: whoever rates follows the revisions of the rules."""
+
+
+class ModuleConfigController(Controller):
+    """Where the modules' own controllers are mounted, behind one policy for all of them, which is
+    asked before anything else."""
+
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        self.children = {
+            name: self._mounted(context, module)
+            for name, module in context.pipeline.modules.items()
+        }
+
+    @staticmethod
+    def _mounted(context: ApiContext, module: RatingModule | Broken) -> Controller:
+        if isinstance(module, RatingModule):
+            own = module.config_controller(context)
+            if own is not None:
+                return own  # type: ignore[no-any-return]
+        return UnconfigurableController(context)
+
+    def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
+        node = self.children.get(path[0]) if path else None
+        if node is not None and not isinstance(node, UnconfigurableController):
+            self.context.policy.authorize(request.caller, CONFIG_RULE)
+        return super().route(path, request)
+
+
+class UnconfigurableController(Controller):
+    """A module without configuration says so, whatever the method."""
+
+    def handler(self, method: str, path: Sequence[str]) -> Handler:
+        if path:
+            raise errors.NotFound()
+        raise errors.ModuleNotConfigurable()
+
+
+class QuoteController(Controller):
+    context: ApiContext
+
+    @expose(types.Amount, [QuotedResource], rule="rating:quote")
+    def post(self, request: Request, resources: list[QuotedResource]) -> Decimal:
+        """Return what *resources* would cost the caller's project for one period from now."""
+        now = period.utc(datetime.datetime.now(period.UTC))
+        frame = DataFrame(Period.of(now, self.context.conf.collect.period))
+        registry = Registry()
+        for resource in resources:
+            groupby, metadata = _attributes(resource.desc or {})
+            series = registry.series(
+                resource.service or "", unit=UNIT, groupby=groupby, metadata=metadata
+            )
+            frame.add(series, resource.volume)
+        self.context.pipeline.refresh()
+        return self.context.pipeline.quote(frame, request.caller.project_id).price
+
+
+def _attributes(desc: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return groupby and metadata of a description: those it names, and every other member of it
+    as metadata."""
+    rest = dict(desc)
+    named = {
+        key: rest.pop(key) for key in ("groupby", "metadata") if isinstance(rest.get(key), dict)
+    }
+    return named.get("groupby", {}), rest | named.get("metadata", {})

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1``: the first version of the API; all of its nodes on one screen."""
+
+from typing import Any
+
+from cloudkitty.api.context import ApiContext
+from cloudkitty.api.v1.info import InfoController
+from cloudkitty.api.v1.rating import RatingController
+from cloudkitty.api.v1.report import ReportController
+from cloudkitty.api.v1.storage import StorageController
+from cloudkitty.rest import types
+from cloudkitty.rest.controller import Controller, expose
+from cloudkitty.rest.request import Request
+
+
+class V1Controller(Controller):
+    answers_head = True
+    name = "v1"
+    status = "CURRENT"
+
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        rating = RatingController(context)
+        self.children = {
+            "rating": rating,
+            # What rating was called in 2014.
+            "billing": rating,
+            "info": InfoController(context),
+            "report": ReportController(context),
+            "storage": StorageController(context),
+        }
+
+    def entry(self, request: Request) -> dict[str, Any]:
+        """Return what the version document says about this version."""
+        link = {"href": f"{request.application_url}/{self.name}", "rel": "self"}
+        return {"id": self.name, "links": [link], "status": self.status}
+
+    @expose(types.Json)
+    def get_all(self, request: Request) -> dict[str, Any]:
+        return self.entry(request)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/storage/dataframes``: every rated point, one frame a period, project and metric.
+
+Invariant: a frame holds points of one project, the one it is labelled with.
+"""
+
+import datetime
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import webob
+
+from cloudkitty import money
+from cloudkitty.api.context import ApiContext
+from cloudkitty.api.v1.window import Window
+from cloudkitty.dataframe import Point
+from cloudkitty.rest import types
+from cloudkitty.rest.controller import JSON, Controller, expose
+from cloudkitty.rest.request import Request
+from cloudkitty.storage.base import ScopedFrame
+
+RULE = "storage:list_data_frames"
+
+
+class StorageController(Controller):
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        self.children = {"dataframes": DataFramesController(context)}
+
+
+class DataFramesController(Controller):
+    context: ApiContext
+
+    @expose(types.Json, types.Instant, types.Instant, types.Text, types.Text)
+    def get_all(
+        self,
+        request: Request,
+        begin: datetime.datetime | None = None,
+        end: datetime.datetime | None = None,
+        tenant_id: str | None = None,
+        resource_type: str | None = None,
+    ) -> webob.Response:
+        scopes = self._scopes(request, tenant_id)
+        query = Window.of(begin, end).query(
+            self.context.conf.collect.period, scopes, [resource_type] if resource_type else None
+        )
+        frames = self.context.storage.retrieve(query, limit=None).frames if query else ()
+        return webob.Response(app_iter=document(frames), content_type=JSON, charset=None)
+
+    def _scopes(self, request: Request, tenant_id: str | None) -> list[str] | None:
+        """Return the projects to show, ``None`` for all.
+
+        :raises errors.Forbidden: the caller may not see them.
+        """
+        policy, caller = self.context.policy, request.caller
+        own = caller.project_id
+        policy.authorize(caller, RULE, project_id=tenant_id or own)
+        if tenant_id:
+            return [tenant_id]
+        if policy.is_admin(caller):
+            return None
+        return [own] if own else []
+
+
+def document(frames: Iterable[ScopedFrame]) -> Iterator[bytes]:
+    """Yield the answer piece by piece, so that a month of a cloud is never held as one text."""
+    separator = '{"dataframes": ['
+    for scoped in frames:
+        for metric, points in scoped.frame.usage.items():
+            frame = {
+                "begin": types.naive(scoped.frame.period.begin),
+                "end": types.naive(scoped.frame.period.end),
+                "tenant_id": scoped.scope.identifier,
+                "resources": [_resource(metric, point) for point in points],
+            }
+            yield f"{separator}{json.dumps(frame)}".encode()
+            separator = ", "
+    yield b'{"dataframes": []}' if separator != ", " else b"]}"
+
+
+def _resource(metric: str, point: Point) -> dict[str, Any]:
+    return {
+        "service": metric,
+        "desc": point.desc,
+        "volume": money.text(point.qty),
+        "rating": money.text(point.price),
+    }

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cloudkitty-api``: serves the API with the server that comes with the package.
+
+Invariant: everything is checked before the port is bound; a process that listens can answer.
+"""
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from gunicorn.app.base import BaseApplication
+from oslo_config import cfg
+
+from cloudkitty.api import service
+from cloudkitty.cli import common
+from cloudkitty.config import ConfigurationError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+PROG = "cloudkitty-api"
+
+BACKLOG = 2048
+
+OPTIONS = [
+    cfg.HostAddressOpt("host-ip", dest="cli_host_ip", help="Address to bind: [api] host_ip."),
+    cfg.PortOpt("port", dest="cli_port", help="Port to listen on: [api] port."),
+    cfg.IntOpt("workers", dest="cli_workers", min=1, help="Worker processes: [api] workers."),
+]
+
+
+def main() -> None:
+    sys.exit(
+        common.run(PROG, serve, description="Serve the rating API over HTTP.", cli_options=OPTIONS)
+    )
+
+
+def serve(conf: cfg.ConfigOpts) -> None:
+    """Serve until a signal ends it (the server then leaves by ``SystemExit``)."""
+    for name in ("host_ip", "port", "workers"):
+        given = conf[f"cli_{name}"]
+        if given is not None:
+            conf.set_override(name, given, group="api")
+    application = service.load(conf)
+    listener = listen(conf.api.host_ip, conf.api.port)
+    Server(application, listener, workers=conf.api.workers, threads=conf.api.threads).run()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    :raises ConfigurationError: the address is not of this host, or the port is in use.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigurationError(
+            f"[api] host_ip, port: cannot listen on {host} port {port}: {reason}"
+        ) from error
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """Worker processes with threads, on a socket that is bound already.
+
+    The application was built before the workers fork: they share its memory, and none of them
+    can fail to start where another did.
+    """
+
+    def __init__(
+        self,
+        application: "WSGIApplication",
+        listener: socket.socket,
+        *,
+        workers: int,
+        threads: int,
+    ) -> None:
+        self._application = application
+        host, port = listener.getsockname()[:2]
+        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._settings = {
+            # The descriptor belongs to the server from here on.
+            "bind": f"fd://{listener.detach()}",
+            "workers": workers,
+            "worker_class": "gthread",
+            "threads": threads,
+            "keepalive": 75,
+            "loglevel": "warning",
+            # Else the server would open a socket in the home directory.
+            "control_socket_disable": True,
+            "when_ready": self._announce,
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            # Settings that a version of the server does not have are not needed there.
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> "WSGIApplication":
+        return self._application
+
+    def _announce(self, _server: object) -> None:
+        print(f"{PROG} listens on {self._url}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scope states in the database.
+
+Horizons are moved by the storage driver alone, together with what was rated.
+"""
+
+import datetime
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db.exception import DBDuplicateEntry
+from sqlalchemy.engine import Connection
+
+from cloudkitty.db.engine import Database
+from cloudkitty.db.models import scopes
+from cloudkitty.scope import Scope, ScopeState
+
+_ERROR_LENGTH = 2000
+
+
+class ScopeStore:
+    """Reads scope states, adds new scopes, and notes what went wrong."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ensure(
+        self, wanted: Collection[Scope], *, starts_at: datetime.datetime, now: datetime.datetime
+    ) -> None:
+        """Add those scopes that are not there yet: active, to be rated from *starts_at* on."""
+        try:
+            self._add_missing(wanted, starts_at, now)
+        except DBDuplicateEntry:
+            # Another worker has added some of them in the meantime.
+            self._add_missing(wanted, starts_at, now)
+
+    def _add_missing(
+        self, wanted: Collection[Scope], starts_at: datetime.datetime, now: datetime.datetime
+    ) -> None:
+        with self._database.reader() as connection:
+            known = {state.scope for state in _states(connection, sa.true())}
+        missing = [scope for scope in dict.fromkeys(wanted) if scope not in known]
+        if not missing:
+            return
+        with self._database.writer() as connection:
+            connection.execute(scopes.insert(), [_row(scope, starts_at, now) for scope in missing])
+
+    def states(
+        self, *, scope_key: str, fetcher: str, collector: str, active: bool | None = True
+    ) -> Sequence[ScopeState]:
+        """Return the scopes of one configuration in the order in which they were added."""
+        table = scopes.c
+        condition = sa.and_(
+            table.scope_key == scope_key,
+            table.fetcher == fetcher,
+            table.collector == collector,
+        )
+        if active is not None:
+            condition = sa.and_(condition, table.active == active)
+        with self._database.reader() as connection:
+            return _states(connection, condition)
+
+    def set_active(self, state: ScopeState, active: bool, now: datetime.datetime) -> None:
+        """Start or stop the rating of a scope; nothing else changes."""
+        with self._database.writer() as connection:
+            connection.execute(
+                scopes.update()
+                .where(scopes.c.id == state.id, scopes.c.active != active)
+                .values(active=active, toggled_at=now)
+            )
+
+    def note_failure(
+        self, states: Collection[ScopeState], error: str, retry_at: datetime.datetime
+    ) -> None:
+        """Remember why the next period of these scopes could not be rated, and when it is to be
+        tried again. Rating it forgets this."""
+        with self._database.writer() as connection:
+            connection.execute(
+                scopes.update()
+                .where(scopes.c.id.in_([state.id for state in states]))
+                .values(
+                    failures=scopes.c.failures + 1,
+                    retry_at=retry_at,
+                    last_error=error[:_ERROR_LENGTH],
+                )
+            )
+
+
+def _row(scope: Scope, starts_at: datetime.datetime, now: datetime.datetime) -> dict[str, Any]:
+    return {
+        "identifier": scope.identifier,
+        "scope_key": scope.scope_key,
+        "fetcher": scope.fetcher,
+        "collector": scope.collector,
+        "starts_at": starts_at,
+        "toggled_at": now,
+    }
+
+
+def _states(connection: Connection, condition: sa.ColumnElement[bool]) -> list[ScopeState]:
+    rows = connection.execute(sa.select(scopes).where(condition).order_by(scopes.c.id))
+    return [
+        ScopeState(
+            id=row.id,
+            scope=Scope(row.identifier, row.scope_key, row.fetcher, row.collector),
+            starts_at=row.starts_at,
+            horizon=row.horizon,
+            version=row.version,
+            active=row.active,
+            toggled_at=row.toggled_at,
+            failures=row.failures,
+            retry_at=row.retry_at,
+            last_error=row.last_error,
+        )
+        for row in rows
+    ]

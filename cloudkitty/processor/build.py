@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts a processor together from its configuration."""
+
+import datetime
+from typing import NamedTuple
+
+from oslo_config import cfg
+
+from cloudkitty import period, plugins
+from cloudkitty.collector import metrics
+from cloudkitty.collector.base import Collector
+from cloudkitty.dataframe import Registry
+from cloudkitty.db import migration
+from cloudkitty.db.engine import Database
+from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.fetcher.base import Fetcher
+from cloudkitty.processor.rounds import Lock, Rounds, ScopeSource, unlocked
+from cloudkitty.processor.schedule import Schedule
+from cloudkitty.processor.worker import Clock, Retry, Worker
+from cloudkitty.rating.pipeline import Pipeline
+from cloudkitty.storage import factory
+
+
+def utcnow() -> datetime.datetime:
+    """The clock of a processor that runs."""
+    return datetime.datetime.now(period.UTC)
+
+
+class Processor(NamedTuple):
+    """A processor that is ready to work in this process."""
+
+    database: Database
+    source: ScopeSource
+    worker: Worker
+    rounds: Rounds
+
+    def close(self) -> None:
+        self.worker.close()
+        self.database.dispose()
+
+
+def check(conf: cfg.ConfigOpts) -> None:
+    """Find what is wrong with the configuration before any process is started.
+
+    :raises ConfigurationError, MetricsError, SchemaError: with one message that names the option.
+    """
+    database = Database(conf)
+    migration.require_head(database)
+    processor = build(conf, database=database)
+    processor.close()
+
+
+def build(
+    conf: cfg.ConfigOpts,
+    *,
+    database: Database | None = None,
+    clock: Clock = utcnow,
+    parts: int = 1,
+    first_part: int = 0,
+    lock: Lock = unlocked,
+) -> Processor:
+    """Return a processor for this process: nothing in it may be used across a fork.
+
+    :raises ConfigurationError: an option names something that does not exist.
+    :raises MetricsError: the metrics file is wrong.
+    """
+    database = database or Database(conf)
+    registry = Registry()
+    schedule = Schedule.of(conf)
+    collector_class: type[Collector] = plugins.load_class(
+        plugins.COLLECTORS, conf.collect.collector, "[collect] collector"
+    )
+    fetcher_class: type[Fetcher] = plugins.load_class(
+        plugins.FETCHERS, conf.fetcher.backend, "[fetcher] backend"
+    )
+    scopes = ScopeStore(database)
+    definitions = metrics.load(
+        conf.collect.metrics_conf, conf.collect.scope_key, collector_class.check_extra_args
+    )
+    worker = Worker(
+        collector=collector_class(conf, registry),
+        metrics=definitions,
+        pipeline=Pipeline(conf, database),
+        storage=factory.build(conf, database, registry),
+        scopes=scopes,
+        clock=clock,
+        retry=Retry(conf.orchestrator.retry_interval, conf.orchestrator.max_retry_interval),
+        threads=conf.orchestrator.max_threads,
+        timeout=conf.orchestrator.collector_request_timeout,
+    )
+    source = ScopeSource(conf, fetcher_class(conf), scopes, schedule)
+    rounds = Rounds(
+        source=source,
+        schedule=schedule,
+        worker=worker,
+        clock=clock,
+        parts=parts,
+        first_part=first_part,
+        lock=lock,
+    )
+    return Processor(database, source, worker, rounds)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: a supervisor and its worker processes.
+
+SIGTERM lets every worker finish its transaction and then ends; SIGHUP reads the configuration
+again and starts new workers; a worker that dies is replaced.
+"""
+
+import datetime
+import logging
+import multiprocessing
+import random
+import threading
+
+import cotyledon
+from cotyledon import oslo_config_glue
+from cotyledon.types import WorkerId
+from oslo_config import cfg
+
+from cloudkitty.db.engine import DatabaseErrors
+from cloudkitty.processor import build
+from cloudkitty.processor.locks import PartLocks
+from cloudkitty.storage.base import StorageError
+
+LOG = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60
+"""A worker looks for new scopes at least this often."""
+
+PAUSE_SECONDS = 1
+"""Shortest pause between two rounds of a worker."""
+
+TROUBLE_SECONDS = 10
+"""Pause after a round that the database did not let us do."""
+
+
+class ProcessorWorker(cotyledon.Service):
+    """One worker process."""
+
+    name = "rating"
+
+    def __init__(self, worker_id: WorkerId, conf: cfg.ConfigOpts) -> None:
+        super().__init__(worker_id)
+        self._conf = conf
+        self._stop = threading.Event()
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Do rounds until told to stop."""
+        parts = self._conf.orchestrator.max_workers
+        locks = PartLocks(self._conf.orchestrator.coordination_url, self._conf.host, parts)
+        processor = build.build(
+            self._conf, parts=parts, first_part=self.worker_id % parts, lock=locks
+        )
+        LOG.info("worker %d of %d started", self.worker_id + 1, parts)
+        try:
+            # Workers that start together should not ask every source at the same instant.
+            pause = random.uniform(0, min(1.0, 0.1 * parts))
+            while not self._stop.wait(pause):
+                pause = self._round(processor)
+        finally:
+            processor.close()
+            locks.close()
+            self._done.set()
+
+    def _round(self, processor: build.Processor) -> float:
+        """Rate what is due; return the seconds until the next round."""
+        try:
+            processor.rounds.run(stop=self._stop.is_set)
+            wake_at = processor.rounds.wake_at()
+        except (StorageError, *DatabaseErrors) as error:
+            LOG.error("the database is not to be had; trying again: %s", error)
+            return TROUBLE_SECONDS
+        if wake_at is None:
+            return IDLE_SECONDS
+        left = (wake_at - build.utcnow()) / datetime.timedelta(seconds=1)
+        return max(PAUSE_SECONDS, min(left, IDLE_SECONDS)) + random.uniform(0, 0.2)
+
+    def terminate(self) -> None:
+        """Let the running batch finish, then return."""
+        self._stop.set()
+        self._done.wait()
+
+
+def run(conf: cfg.ConfigOpts) -> None:
+    """Run the daemon until it is told to end."""
+    manager = cotyledon.ServiceManager(mp_context=multiprocessing.get_context("fork"))
+    manager.add(ProcessorWorker, workers=conf.orchestrator.max_workers, args=(conf,))
+    oslo_config_glue.setup(manager, conf, reload_method="reload")
+    manager.run()

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/rating/module_config/hashmap``: services, fields, groups, mappings and thresholds.
+
+Invariants: a change is made by the store as a whole or refused; a PUT answers with the URL of
+the object, and may be repeated. Who may come here is decided where this is mounted.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from cloudkitty import period
+from cloudkitty.rating.hashmap import records
+from cloudkitty.rating.hashmap.rules import RuleType
+from cloudkitty.rating.hashmap.store import HashmapStore
+from cloudkitty.rating.hashmap.types import (
+    Field,
+    Fields,
+    Group,
+    Groups,
+    Mapping,
+    Mappings,
+    Service,
+    Services,
+    Threshold,
+    Thresholds,
+    sent,
+)
+from cloudkitty.rest import errors, types
+from cloudkitty.rest.context import Context
+from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest.request import Request
+
+_MAPPING = tuple(field.name for field in dataclasses.fields(records.NewMapping))
+_THRESHOLD = tuple(field.name for field in dataclasses.fields(records.NewThreshold))
+
+Typed = TypeVar("Typed")
+
+
+def _now() -> datetime.datetime:
+    return period.utc(datetime.datetime.now(period.UTC))
+
+
+def _typed(kind: type[Typed], record: Any) -> Typed:
+    """Return a record of the store as the object of the API, whose attributes are called the
+    same."""
+    return kind(**{name: getattr(record, name) for name in record.__slots__})
+
+
+def _new(rule: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a client says about a new rule; null says nothing."""
+    return {name: value for name, value in sent(rule, names).items() if value is not None}
+
+
+class HashmapController(Controller):
+    """The module's tree."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        store = HashmapStore(context.database)
+        fields = FieldsController(context, store)
+        mappings = MappingsController(context, store)
+        self.children = {
+            "types": TypesController(context),
+            "services": ServicesController(context, store, fields, mappings),
+            "fields": fields,
+            "groups": GroupsController(context, store),
+            "mappings": mappings,
+            "thresholds": ThresholdsController(context, store),
+        }
+
+    def handler(self, method: str, path: Sequence[str]) -> Handler:
+        if not path:
+            raise errors.MethodNotAllowed(method=method, allow="OPTIONS")
+        raise errors.NotFound()
+
+
+class TypesController(Controller):
+    @expose([types.Text])
+    def get_all(self, request: Request) -> list[str]:
+        return [kind.value for kind in RuleType]
+
+
+class StoreController(Controller):
+    """A node that works with the store."""
+
+    def __init__(self, context: Context, store: HashmapStore) -> None:
+        super().__init__(context)
+        self.store = store
+
+
+class ServicesController(StoreController):
+    def __init__(
+        self,
+        context: Context,
+        store: HashmapStore,
+        fields: "FieldsController",
+        mappings: "MappingsController",
+    ) -> None:
+        super().__init__(context, store)
+        self.members = {
+            "fields": ServiceFieldsController(context, store),
+            "mappings": ServiceMappingsController(context, mappings),
+        }
+
+    @expose(Services)
+    def get_all(self, request: Request) -> Services:
+        return Services(services=[_typed(Service, one) for one in self.store.list_services()])
+
+    @expose(Service, types.Text, path=1)
+    def get_one(self, request: Request, service_id: str) -> Service:
+        return _typed(Service, self.store.get_service(service_id))
+
+    @expose(Service, body=Service)
+    def post(self, request: Request, service_data: Service) -> Reply:
+        service = _typed(Service, self.store.create_service(service_data.name))
+        return Reply.created(service, f"{request.resource_url}/{service.service_id}")
+
+    @expose(None, types.Text, path=1, status=204)
+    def delete(self, request: Request, service_id: str) -> None:
+        self.store.delete_service(service_id)
+
+
+class FieldsController(StoreController):
+    @expose(Fields, types.Text)
+    def get_all(self, request: Request, service_id: str) -> Fields:
+        fields = self.store.list_fields(service_id)
+        return Fields(fields=[_typed(Field, field) for field in fields])
+
+    @expose(Field, types.Text, path=1)
+    def get_one(self, request: Request, field_id: str) -> Field:
+        return _typed(Field, self.store.get_field(field_id))
+
+    @expose(Field, body=Field)
+    def post(self, request: Request, field_data: Field) -> Reply:
+        field = _typed(Field, self.store.create_field(field_data.service_id, field_data.name))
+        return Reply.created(field, f"{request.resource_url}/{field.field_id}")
+
+    @expose(None, types.Text, path=1, status=204)
+    def delete(self, request: Request, field_id: str) -> None:
+        self.store.delete_field(field_id)
+
+
+class ServiceFieldsController(StoreController):
+    """The fields of one service; they are created where all fields are."""
+
+    get_all = FieldsController.get_all
+
+
+class GroupsController(StoreController):
+    def __init__(self, context: Context, store: HashmapStore) -> None:
+        super().__init__(context, store)
+        self.members = {
+            "mappings": GroupMappingsController(context, store),
+            "thresholds": GroupThresholdsController(context, store),
+        }
+        self.children = dict(self.members)
+
+    @expose(Groups)
+    def get_all(self, request: Request) -> Groups:
+        return Groups(groups=[_typed(Group, group) for group in self.store.list_groups()])
+
+    @expose(Group, types.Text, path=1)
+    def get_one(self, request: Request, group_id: str) -> Group:
+        return _typed(Group, self.store.get_group(group_id))
+
+    @expose(Group, body=Group)
+    def post(self, request: Request, group_data: Group) -> Reply:
+        group = _typed(Group, self.store.create_group(group_data.name))
+        return Reply.created(group, f"{request.resource_url}/{group.group_id}")
+
+    @expose(None, types.Text, types.Flag, path=1, status=204)
+    def delete(self, request: Request, group_id: str, recursive: bool = False) -> None:
+        self.store.delete_group(group_id, recursive=recursive)
+
+
+class GroupMappingsController(StoreController):
+    @expose(Mappings, types.Text)
+    def get_all(self, request: Request, group_id: str) -> Mappings:
+        wanted = records.MappingFilter(group_id=group_id)
+        found = self.store.list_mappings(wanted, now=_now())
+        return Mappings(mappings=[_typed(Mapping, mapping) for mapping in found])
+
+
+class GroupThresholdsController(StoreController):
+    @expose(Thresholds, types.Text)
+    def get_all(self, request: Request, group_id: str) -> Thresholds:
+        found = self.store.list_thresholds(records.RuleFilter(group_id=group_id))
+        return Thresholds(thresholds=[_typed(Threshold, one) for one in found])
+
+
+class MappingsController(StoreController):
+    def __init__(self, context: Context, store: HashmapStore) -> None:
+        super().__init__(context, store)
+        self.members = {"group": MappingGroupController(context, store)}
+        self.children = dict(self.members)
+
+    @expose(
+        Mappings,
+        types.Text,
+        types.Text,
+        types.Text,
+        types.Flag,
+        types.Text,
+        types.Flag,
+        types.Flag,
+        types.Instant,
+        types.Instant,
+        types.Text,
+        types.Text,
+        types.Text,
+        types.Text,
+        types.Flag,
+        types.Flag,
+    )
+    def get_all(
+        self,
+        request: Request,
+        service_id: str | None = None,
+        field_id: str | None = None,
+        group_id: str | None = None,
+        no_group: bool = False,
+        tenant_id: str | None = None,
+        filter_tenant: bool = False,
+        deleted: bool = False,
+        start: datetime.datetime | None = None,
+        end: datetime.datetime | None = None,
+        updated_by: str | None = None,
+        created_by: str | None = None,
+        deleted_by: str | None = None,
+        description: str | None = None,
+        is_active: bool = False,
+        all: bool = True,
+    ) -> Mappings:
+        if not (all or service_id or field_id or group_id):
+            raise errors.NoParentToList()
+        wanted = records.MappingFilter(
+            service_id=service_id,
+            field_id=field_id,
+            group_id=group_id,
+            no_group=no_group,
+            tenant_id=tenant_id,
+            filter_tenant=filter_tenant,
+            deleted=deleted,
+            start=start,
+            end=end,
+            updated_by=updated_by,
+            created_by=created_by,
+            deleted_by=deleted_by,
+            description=description,
+            is_active=is_active,
+        )
+        found = self.store.list_mappings(wanted, now=_now())
+        return Mappings(mappings=[_typed(Mapping, mapping) for mapping in found])
+
+    @expose(Mapping, types.Text, path=1)
+    def get_one(self, request: Request, mapping_id: str) -> Mapping:
+        return _typed(Mapping, self.store.get_mapping(mapping_id))
+
+    @expose(Mapping, types.Flag, body=Mapping)
+    def post(
+        self, request: Request, force: bool = False, mapping_data: Mapping | None = None
+    ) -> Reply:
+        mapping = self.create(request, force, mapping_data)
+        return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
+
+    def create(self, request: Request, force: bool, mapping_data: Mapping | None) -> Mapping:
+        new = records.NewMapping(**_new(mapping_data, _MAPPING))
+        user = request.caller.audit_name
+        return _typed(Mapping, self.store.create_mapping(new, now=_now(), user=user, force=force))
+
+    @expose(None, types.Text, body=Mapping, path=1, status=302)
+    def put(
+        self, request: Request, mapping_id: str | None = None, mapping_data: Mapping | None = None
+    ) -> Reply:
+        name = mapping_id or getattr(mapping_data, "mapping_id", None)
+        if not name:
+            raise errors.MissingArgument(name="mapping_id")
+        self.store.update_mapping(
+            name, sent(mapping_data, _MAPPING), now=_now(), user=request.caller.audit_name
+        )
+        return Reply.see(request.object_url(name))
+
+    @expose(None, types.Text, path=1, status=204)
+    def delete(self, request: Request, mapping_id: str) -> None:
+        self.store.delete_mapping(mapping_id, now=_now(), user=request.caller.audit_name)
+
+
+class ServiceMappingsController(Controller):
+    """The mappings of one service, not of its fields; also another door to create one."""
+
+    get_all = MappingsController.get_all
+
+    def __init__(self, context: Context, mappings: MappingsController) -> None:
+        super().__init__(context)
+        self.store = mappings.store
+        self._mappings = mappings
+
+    @expose(Mapping, types.Text, types.Flag, body=Mapping)
+    def post(
+        self,
+        request: Request,
+        service_id: str,
+        force: bool = False,
+        mapping_data: Mapping | None = None,
+    ) -> Reply:
+        mapping = self._mappings.create(request, force, mapping_data)
+        return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
+
+
+class MappingGroupController(StoreController):
+    @expose(Group, types.Text)
+    def get_all(self, request: Request, mapping_id: str) -> Group:
+        return _typed(Group, self.store.get_mapping_group(mapping_id))
+
+
+class ThresholdsController(StoreController):
+    def __init__(self, context: Context, store: HashmapStore) -> None:
+        super().__init__(context, store)
+        self.members = {"group": ThresholdGroupController(context, store)}
+        self.children = dict(self.members)
+
+    @expose(Thresholds, types.Text, types.Text, types.Text, types.Flag, types.Text, types.Flag)
+    def get_all(
+        self,
+        request: Request,
+        service_id: str | None = None,
+        field_id: str | None = None,
+        group_id: str | None = None,
+        no_group: bool = False,
+        tenant_id: str | None = None,
+        filter_tenant: bool = False,
+    ) -> Thresholds:
+        wanted = records.RuleFilter(
+            service_id=service_id,
+            field_id=field_id,
+            group_id=group_id,
+            no_group=no_group,
+            tenant_id=tenant_id,
+            filter_tenant=filter_tenant,
+        )
+        found = self.store.list_thresholds(wanted)
+        return Thresholds(thresholds=[_typed(Threshold, one) for one in found])
+
+    @expose(Threshold, types.Text, path=1)
+    def get_one(self, request: Request, threshold_id: str) -> Threshold:
+        return _typed(Threshold, self.store.get_threshold(threshold_id))
+
+    @expose(Threshold, body=Threshold)
+    def post(self, request: Request, threshold_data: Threshold) -> Reply:
+        new = records.NewThreshold(**_new(threshold_data, _THRESHOLD))
+        threshold = _typed(Threshold, self.store.create_threshold(new))
+        return Reply.created(threshold, f"{request.resource_url}/{threshold.threshold_id}")
+
+    @expose(None, types.Text, body=Threshold, path=1, status=302)
+    def put(
+        self,
+        request: Request,
+        threshold_id: str | None = None,
+        threshold_data: Threshold | None = None,
+    ) -> Reply:
+        name = threshold_id or getattr(threshold_data, "threshold_id", None)
+        if not name:
+            raise errors.MissingArgument(name="threshold_id")
+        self.store.update_threshold(name, sent(threshold_data, _THRESHOLD))
+        return Reply.see(request.object_url(name))
+
+    @expose(None, types.Text, path=1, status=204)
+    def delete(self, request: Request, threshold_id: str) -> None:
+        self.store.delete_threshold(threshold_id)
+
+
+class ThresholdGroupController(StoreController):
+    @expose(Group, types.Text)
+    def get_all(self, request: Request, threshold_id: str) -> Group:
+        return _typed(Group, self.store.get_threshold_group(threshold_id))

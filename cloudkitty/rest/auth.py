@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens: keystonemiddleware in front of everything but the public routes.
+
+Invariant: an identity header that a client sends by itself never gets through.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from keystonemiddleware import auth_token
+from oslo_config import cfg
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_IDENTITY = (
+    "HTTP_X_USER",
+    "HTTP_X_ROLE",
+    "HTTP_X_PROJECT",
+    "HTTP_X_TENANT",
+    "HTTP_X_DOMAIN",
+    "HTTP_X_IS_ADMIN",
+    "HTTP_X_IDENTITY",
+    "HTTP_X_SERVICE",
+    "HTTP_OPENSTACK_SYSTEM",
+)
+
+
+class AuthToken:
+    """Validates the token of every request whose path is not public.
+
+    Public paths are compared as a whole, without trailing slashes.
+    """
+
+    def __init__(
+        self, application: "WSGIApplication", conf: cfg.ConfigOpts, public_routes: Iterable[str]
+    ) -> None:
+        self._application = application
+        self._guarded = auth_token.AuthProtocol(application, {"oslo_config_config": conf})
+        self._public = {route.rstrip("/") for route in public_routes}
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").rstrip("/") not in self._public:
+            answer: Iterable[bytes] = self._guarded(environ, start_response)
+            return answer
+        anonymous: dict[str, Any] = {
+            name: value for name, value in environ.items() if not name.startswith(_IDENTITY)
+        }
+        return self._application(anonymous, start_response)

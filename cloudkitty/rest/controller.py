@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of URLs: nodes, the typed functions at them, and how a path finds its function.
+
+Invariants: a path that leads nowhere is 404, a method that a node lacks is 405 with ``Allow``; a
+trailing slash never matters; arguments are read before the policy is asked, and the policy is
+asked before the function runs. Answers are JSON whatever the client says it accepts.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pecan
+import webob
+import wsme
+import wsme.rest.json
+import wsme.types
+from wsme.api import FunctionDefinition
+
+from cloudkitty.rest import arguments, errors
+from cloudkitty.rest.context import Context
+from cloudkitty.rest.request import Request
+
+JSON = "application/json"
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer whose status or headers are not the usual ones of its function."""
+
+    value: object = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def created(cls, value: object, location: str) -> "Reply":
+        return cls(value, 201, {"Location": location})
+
+    @classmethod
+    def see(cls, location: str) -> "Reply":
+        """What a PUT answers: look at the object for the result."""
+        return cls(None, 302, {"Location": location})
+
+
+def expose(
+    result: Any,
+    *types: Any,
+    body: Any = None,
+    status: int = 200,
+    path: int = 0,
+    rule: str | None = None,
+) -> Callable[[Handler], Handler]:
+    """Make a method ``f(self, request, ...)`` of a controller answer requests.
+
+    *result* is the type of its answer (``None``: empty), *types* are those of its arguments after
+    the request, *body* that of the last argument when it is the JSON body as a whole. The first
+    *path* arguments may be segments of the path. *rule* is the policy to ask before the call;
+    functions whose check depends on their arguments ask by themselves.
+    """
+    options: dict[str, Any] = {"status_code": status}
+    if body is not None:
+        options["body"] = body
+
+    def decorate(function: Handler) -> Handler:
+        wsme.signature(result, wsme.types.HostRequest, *types, **options)(function)
+        definition = FunctionDefinition.get(function)
+        definition.resolve_types(wsme.types.registry)
+
+        @functools.wraps(function)
+        def call(self: Controller, request: Request, response: object, *segments: str) -> object:
+            values = arguments.read(definition, segments, request)
+            if rule is not None:
+                self.context.policy.authorize(request.caller, rule)
+            return _respond(definition, function(self, request, **values))
+
+        call._path_arguments = path  # type: ignore[attr-defined]
+        return pecan.expose(content_type=JSON)(call)  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _respond(definition: FunctionDefinition, answer: object) -> webob.Response:
+    if isinstance(answer, webob.Response):
+        return answer
+    reply = answer if isinstance(answer, Reply) else Reply(answer, definition.status_code)
+    if definition.return_type is None:
+        response = webob.Response(status=reply.status)
+        del response.content_type
+    else:
+        document = wsme.rest.json.tojson(definition.return_type, reply.value)
+        response = json_response(document, reply.status)
+    response.headers.update(reply.headers)
+    return response
+
+
+def json_response(document: object, status: int = 200) -> webob.Response:
+    """Return *document* as a JSON answer."""
+    return webob.Response(
+        json.dumps(document).encode(), status=status, content_type=JSON, charset=None
+    )
+
+
+class Controller:
+    """A node of the tree.
+
+    ``children`` are the nodes below it by name, ``members`` those below one of its objects
+    (``<node>/<id>/<name>``), which get the id as their first argument. A function is named after
+    its method; GET is ``get_one`` with an id in the path and ``get_all`` without.
+
+    The framework finds the root, and the nodes find the rest among themselves: its own walk takes
+    a third of a simple request.
+    """
+
+    answers_head: ClassVar[bool] = False
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.children: dict[str, Controller] = {}
+        self.members: dict[str, Controller] = {}
+
+    @pecan.expose()  # type: ignore[misc]
+    def _route(self, args: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
+        """Where the framework enters the tree."""
+        return self.route([segment for segment in args if segment], request)
+
+    def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
+        """Return the function that *path*, from this node on, leads to, and its path arguments.
+
+        :raises errors.NotFound: nothing is there.
+        :raises errors.MethodNotAllowed: something is there, but not for the request's method.
+        """
+        if path and path[0] in self.children:
+            return self.children[path[0]].route(path[1:], request)
+        if len(path) > 1 and path[1] in self.members and not self._owners(request):
+            self._owners(request).append(path[0])
+            return self.members[path[1]].route(path[2:], request)
+        if path and self._owners(request):
+            raise errors.NotFound()
+        return self.handler(request.method, path), path
+
+    @staticmethod
+    def _owners(request: Request) -> list[str]:
+        """The ids of the objects above this node; the framework passes them on."""
+        owners: list[str] = request.pecan.setdefault("routing_args", [])
+        return owners
+
+    def handler(self, method: str, path: Sequence[str]) -> Handler:
+        """Return the function for *method* with *path* left over.
+
+        :raises errors.NotFound: nothing is there.
+        :raises errors.MethodNotAllowed: something is there, but not for this method.
+        """
+        found = dict(self._handlers(len(path)))
+        if not found:
+            raise errors.NotFound()
+        if method not in found:
+            # OPTIONS is answered for every path by the outermost layer.
+            raise errors.MethodNotAllowed(
+                method=method, allow=", ".join(sorted([*found, "OPTIONS"]))
+            )
+        return found[method]
+
+    def _handlers(self, segments: int) -> Iterator[tuple[str, Handler]]:
+        reader = "get_one" if segments else "get_all"
+        for method, name in (
+            ("GET", reader),
+            *([("HEAD", reader)] if self.answers_head else []),
+            ("POST", "post"),
+            ("PUT", "put"),
+            ("DELETE", "delete"),
+        ):
+            function = getattr(self, name, None)
+            if function is not None and function._path_arguments >= segments:
+                yield method, function

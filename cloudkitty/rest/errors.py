@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one registry of what the API can refuse: an error is a class with a message template
+and an HTTP status.
+
+Invariants: a handler raises, and never formats a response; an error of another room (a rating
+module's store) takes part by carrying an ``http_status``; what is not known here is a fault of
+the service, and its text never leaves it.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import webob.exc
+import wsme.exc
+
+GENERIC = "The service failed to handle the request; its log says why."
+
+
+class ApiError(Exception):
+    """Base of the registry; keyword arguments fill the template."""
+
+    http_status: ClassVar[int] = 500
+    template: ClassVar[str] = GENERIC
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(self.template.format(**values))
+        self.headers: Mapping[str, str] = {}
+
+
+class BadEncoding(ApiError):
+    http_status = 400
+    template = "The {part} of the request is not valid UTF-8."
+
+
+class InvalidInput(ApiError):
+    http_status = 400
+    template = "Invalid input for field/attribute {name}. Value: '{value}'. {problem}"
+
+
+class MissingArgument(ApiError):
+    http_status = 400
+    template = 'Missing argument: "{name}"'
+
+
+class UnknownArgument(ApiError):
+    http_status = 400
+    template = 'Unknown argument: "{name}"'
+
+
+class UnknownAttribute(ApiError):
+    http_status = 400
+    template = "Unknown attribute for argument {argument}: {name}"
+
+
+class RepeatedArgument(ApiError):
+    http_status = 400
+    template = "Parameter {name} was given several times"
+
+
+class NotJson(ApiError):
+    http_status = 400
+    template = "Request is not in valid JSON format"
+
+
+class NotAnObject(ApiError):
+    http_status = 400
+    template = "Request must be a JSON dict"
+
+
+class UnknownMimeType(ApiError):
+    http_status = 415
+    template = "Unknown mimetype: {mimetype}"
+
+
+class NoParentToList(ApiError):
+    http_status = 400
+    template = "Name a service, a field or a group, or leave out all=false."
+
+
+class Forbidden(ApiError):
+    http_status = 403
+    template = "Policy doesn't allow {rule} to be performed."
+
+
+class NotFound(ApiError):
+    http_status = 404
+    template = "The resource could not be found."
+
+
+class ModuleNotFound(ApiError):
+    http_status = 404
+    template = "Module not found."
+
+
+class MetricNotFound(ApiError):
+    http_status = 404
+    template = "{metric}"
+
+
+class CollectorMappingNotFound(ApiError):
+    http_status = 404
+    template = "No mapping for service: {service}"
+
+
+class MethodNotAllowed(ApiError):
+    http_status = 405
+    template = "The method {method} is not allowed for this resource."
+
+    def __init__(self, *, method: str, allow: str) -> None:
+        super().__init__(method=method)
+        self.headers = {"Allow": allow}
+
+
+class ModuleNotConfigurable(ApiError):
+    http_status = 409
+    template = "Module is not configurable"
+
+
+class Answer:
+    """What a client is told about an exception: status, text, and extra headers."""
+
+    def __init__(self, error: Exception) -> None:
+        self.headers: Mapping[str, str] = {}
+        self.status, self.text = self._read(error)
+
+    def _read(self, error: Exception) -> tuple[int, str]:
+        if isinstance(error, ApiError):
+            self.headers = error.headers
+        if isinstance(error, wsme.exc.ClientSideError):
+            return error.code, error.faultstring
+        if isinstance(error, webob.exc.HTTPException):
+            refused = HTTPStatus(error.status_int)  # type: ignore[attr-defined]
+            return refused.value, refused.description or refused.phrase
+        status: object = getattr(error, "http_status", None)
+        if isinstance(status, int) and 400 <= status < 500:
+            return status, str(error)
+        return 500, GENERIC
+
+    @property
+    def unexpected(self) -> bool:
+        """Whether the exception is a fault of the service, to be logged with its traceback."""
+        return self.status >= 500
+
+    def fault(self) -> dict[str, Any]:
+        """The body that v1 clients read."""
+        return {
+            "faultcode": "Server" if self.unexpected else "Client",
+            "faultstring": self.text,
+            "debuginfo": None,
+        }
+
+    def message(self) -> dict[str, Any]:
+        """The body of every other part of the API."""
+        return {"message": self.text}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that asks oslo.policy.
+
+Invariants: without authentication nothing is refused; a token that is not of a project (system
+or domain) is refused, never a failure; a check without a project in its target can only be
+passed by a rule that does not ask for one.
+"""
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from cloudkitty import config, policies
+from cloudkitty.rest import errors
+from cloudkitty.rest.caller import Caller
+
+ADMIN_RULE = "context_is_admin"
+
+
+def build_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
+    """Return an enforcer that knows every rule of the service."""
+    enforcer = policy.Enforcer(conf, use_conf=True)
+    enforcer.register_defaults(policies.list_rules())
+    return enforcer
+
+
+def get_enforcer(args: Sequence[str] = ()) -> policy.Enforcer:
+    """Return the enforcer of the configuration in the usual places, for ``oslopolicy-*``."""
+    return build_enforcer(config.load(list(args)))
+
+
+class Policy:
+    """Decides whether a caller may do something; *enforcer* of ``None`` allows everything."""
+
+    def __init__(self, enforcer: policy.Enforcer | None) -> None:
+        self._enforcer = enforcer
+
+    @property
+    def open(self) -> bool:
+        """Whether every caller may do everything."""
+        return self._enforcer is None
+
+    def authorize(self, caller: Caller, rule: str, **target: str | None) -> None:
+        """Make sure that *caller* may do what *rule* is about.
+
+        :raises errors.Forbidden: the caller may not.
+        """
+        if self._enforcer is None:
+            return
+        try:
+            allowed = self._enforcer.authorize(rule, target, caller)
+        except policy.InvalidScope:
+            allowed = False
+        if not allowed:
+            raise errors.Forbidden(rule=rule)
+
+    def is_admin(self, caller: Caller) -> bool:
+        """Whether *caller* sees the data of every project."""
+        if self._enforcer is None:
+            return True
+        return bool(self._enforcer.authorize(ADMIN_RULE, {}, caller))

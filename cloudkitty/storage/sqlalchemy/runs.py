@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic of runs: stretches of consecutive points of equal quantity and price.
+
+A run ``[begin, end)`` with a step stands for the points that start at ``begin``,
+``begin + step``, ... before ``end``, all with the same quantity and price. Instants are whole
+Unix seconds.
+
+Invariants: a run holds at least one point; ``end - begin`` is a multiple of ``step``; in
+canonical form no two runs of a series can be joined. Nothing here reads a clock or a database.
+"""
+
+import bisect
+import heapq
+import itertools
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
+
+from cloudkitty import money
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Run(NamedTuple):
+    """Consecutive points of one series; quantity and price are those of each point."""
+
+    begin: int
+    end: int
+    step: int
+    qty: Decimal
+    price: Decimal
+
+
+class Open(NamedTuple):
+    """A run that is valid up to its scope's horizon, and the key of its series."""
+
+    series_id: int
+    begin: int
+    step: int
+    qty: Decimal
+    price: Decimal
+
+
+def _span(run: Run, begin: int, end: int) -> tuple[int, int]:
+    """Return the indices ``[first, last)`` of the points of *run* that start in the window."""
+    points = (run.end - run.begin) // run.step
+    first = max(0, -((run.begin - begin) // run.step))
+    last = min(points, -((run.begin - end) // run.step))
+    return first, last
+
+
+def count(run: Run, begin: int, end: int) -> int:
+    """Return how many points of *run* start in ``[begin, end)``."""
+    first, last = _span(run, begin, end)
+    return max(0, last - first)
+
+
+def clip(run: Run, begin: int, end: int) -> Run | None:
+    """Return the points of *run* that start in the window, ``None`` if there are none."""
+    first, last = _span(run, begin, end)
+    if first >= last:
+        return None
+    return run._replace(begin=run.begin + first * run.step, end=run.begin + last * run.step)
+
+
+def cut(run: Run, begin: int, end: int) -> list[Run]:
+    """Return *run* without the points that start in the window: none, one or two runs."""
+    first, last = _span(run, begin, end)
+    if first >= last:
+        return [run]
+    pieces = []
+    if first > 0:
+        pieces.append(run._replace(end=run.begin + first * run.step))
+    if run.begin + last * run.step < run.end:
+        pieces.append(run._replace(begin=run.begin + last * run.step))
+    return pieces
+
+
+def merge(runs: Iterable[Run]) -> list[Run]:
+    """Return the same points in canonical form, ordered by begin."""
+    merged: list[Run] = []
+    open_ends: dict[tuple[int, int], int] = {}
+    for run in sorted(runs, key=lambda run: (run.begin, run.step)):
+        place = open_ends.pop((run.begin, run.step), None)
+        if place is not None:
+            before = merged[place]
+            if before.qty == run.qty and before.price == run.price:
+                merged[place] = before._replace(end=run.end)
+                open_ends[run.end, run.step] = place
+                continue
+        open_ends[run.end, run.step] = len(merged)
+        merged.append(run)
+    return merged
+
+
+def replace(runs: Iterable[Run], begin: int, end: int, content: Iterable[Run]) -> list[Run]:
+    """Return *runs* with what starts in the window replaced by *content*, in canonical form."""
+    kept = [piece for run in runs for piece in cut(run, begin, end)]
+    return merge([*kept, *content])
+
+
+def starts(run: Run, begin: int, end: int) -> range:
+    """Return the starts of the points of *run* in the window."""
+    first, last = _span(run, begin, end)
+    return range(run.begin + first * run.step, run.begin + max(first, last) * run.step, run.step)
+
+
+def total(runs: Iterable[Run], begin: int, end: int) -> tuple[Decimal, Decimal]:
+    """Return the exact sums of quantity and price over the points in the window."""
+    qtys, prices = [], []
+    for run in runs:
+        points = count(run, begin, end)
+        qtys.append(money.times(run.qty, points))
+        prices.append(money.times(run.price, points))
+    return money.total(qtys), money.total(prices)
+
+
+def advance(
+    current: Mapping[Key, Open], content: Mapping[Key, tuple[Decimal, Decimal]], step: int
+) -> tuple[list[tuple[Key, Open]], list[Key]]:
+    """Compare the open runs of a scope with the content of its next period.
+
+    :returns: the open runs that end where the period begins, and the series whose point does
+        not continue an open run.
+    """
+    opened = []
+    closed = []
+    continued = 0
+    for series, (qty, price) in content.items():
+        run = current.get(series)
+        if run is None:
+            opened.append(series)
+        elif run.qty == qty and run.price == price and run.step == step:
+            continued += 1
+        else:
+            opened.append(series)
+            closed.append((series, run))
+    if continued + len(closed) < len(current):
+        closed += [item for item in current.items() if item[0] not in content]
+    return closed, opened
+
+
+class Slot(NamedTuple):
+    """One period on a time line of many runs: its points' start and end, and how many there are."""
+
+    begin: int
+    end: int
+    points: int
+
+
+def slots(runs: Iterable[Run], begin: int, end: int) -> list[Slot]:
+    """Return the periods in the window that have points, in order, with the number of points.
+
+    Work grows with the number of runs and of periods, not with points.
+    """
+    changes: dict[tuple[int, int], dict[int, int]] = {}
+    for run in runs:
+        clipped = clip(run, begin, end)
+        if clipped is None:
+            continue
+        grid = changes.setdefault((run.step, run.begin % run.step), {})
+        grid[clipped.begin] = grid.get(clipped.begin, 0) + 1
+        grid[clipped.end] = grid.get(clipped.end, 0) - 1
+    lines = [_line(step, grid) for (step, _phase), grid in sorted(changes.items())]
+    return _joined(heapq.merge(*lines))
+
+
+def _line(step: int, grid: Mapping[int, int]) -> Iterator[Slot]:
+    """Yield the periods of one grid from the changes of the number of live runs."""
+    instants = sorted(grid)
+    live = 0
+    for instant, following in itertools.pairwise(instants):
+        live += grid[instant]
+        if live:
+            for start in range(instant, following, step):
+                yield Slot(start, start + step, live)
+
+
+def _joined(ordered: Iterable[Slot]) -> list[Slot]:
+    joined: list[Slot] = []
+    for slot in ordered:
+        if joined and joined[-1][:2] == slot[:2]:
+            joined[-1] = joined[-1]._replace(points=joined[-1].points + slot.points)
+        else:
+            joined.append(slot)
+    return joined
+
+
+def page(
+    ordered: Sequence[Slot], offset: int, limit: int | None
+) -> list[tuple[Slot, int, int | None]]:
+    """Return the periods that a page of points touches, each with how many of its points to skip
+    and how many to take at most (``None``: all)."""
+    wanted = []
+    remaining = limit
+    for slot in ordered:
+        if offset >= slot.points:
+            offset -= slot.points
+            continue
+        if remaining is not None and remaining <= 0:
+            break
+        wanted.append((slot, offset, remaining))
+        if remaining is not None:
+            remaining -= slot.points - offset
+        offset = 0
+    return wanted
+
+
+class Buckets:
+    """Adjoining stretches of time, each with a label, into which points are counted."""
+
+    def __init__(self, stretches: Sequence[tuple[int, int, Key]]) -> None:
+        self._stretches = stretches
+        self._begins = [stretch[0] for stretch in stretches]
+
+    def counts(self, run: Run) -> Iterator[tuple[object, int]]:
+        """Yield the label of each stretch in which points of *run* start, with their number."""
+        place = max(0, bisect.bisect_right(self._begins, run.begin) - 1)
+        for begin, end, label in self._stretches[place:]:
+            if begin >= run.end:
+                return
+            points = count(run, begin, end)
+            if points:
+                yield label, points

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cloudkitty-api`` as a process of its own, on a free port of loopback."""
+
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import cloudkitty
+from cloudkitty.tests import api
+
+ROOT = pathlib.Path(cloudkitty.__file__).parent.parent
+
+
+def write_configuration(directory: pathlib.Path, url: str) -> pathlib.Path:
+    """Write the configuration of an API without authentication on the database at *url*."""
+    (directory / "metrics.yml").write_text(api.METRICS)
+    path = directory / "cloudkitty.conf"
+    path.write_text(
+        f"""\
+[DEFAULT]
+auth_strategy = noauth
+state_path = {directory}
+[database]
+connection = {url}
+[collect]
+collector = csv
+metrics_conf = {directory}/metrics.yml
+[api]
+host_ip = 127.0.0.1
+port = 0
+workers = 2
+"""
+    )
+    return path
+
+
+def command(config: pathlib.Path, *args: str) -> list[str]:
+    return [sys.executable, "-m", "cloudkitty.cli.api", "--config-file", str(config), *args]
+
+
+def run(config: pathlib.Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command, which is expected to give up by itself."""
+    return subprocess.run(
+        command(config, *args), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+class LiveApi:
+    """A running server; ``url`` is where it says it listens."""
+
+    def __init__(self, config: pathlib.Path, args: Sequence[str] = ()) -> None:
+        self.process = subprocess.Popen(
+            command(config, *args),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.first_line = self.process.stdout.readline()
+        found = re.search(r"http://\S+", self.first_line)
+        assert found, self.first_line + self.process.stdout.read()
+        self.url = found[0]
+
+    def stop(self) -> int:
+        """End it as an init system does, and return its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
