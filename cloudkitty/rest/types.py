@@ -191,3 +191,8 @@ Attributes = AttributesType()
 def naive(moment: datetime.datetime) -> str:
     """Return the text of an instant as v1 writes it: UTC, without an offset."""
     return moment.astimezone(period.UTC).replace(tzinfo=None).isoformat()
+
+
+def now() -> datetime.datetime:
+    """Return the instant that a request is answered at, in the precision of every instant."""
+    return period.utc(datetime.datetime.now(period.UTC))

@@ -5,7 +5,6 @@ Invariant: no module is named here; each brings its own controller, mounted when
 is built.
 """
 
-import datetime
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import wsme.types
 from wsme.types import wsattr
 
-from cloudkitty import period
 from cloudkitty.api.context import ApiContext
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.period import Period
@@ -161,8 +159,7 @@ class QuoteController(Controller):
     @expose(types.Amount, [QuotedResource], rule="rating:quote")
     def post(self, request: Request, resources: list[QuotedResource]) -> Decimal:
         """Return what *resources* would cost the caller's project for one period from now."""
-        now = period.utc(datetime.datetime.now(period.UTC))
-        frame = DataFrame(Period.of(now, self.context.conf.collect.period))
+        frame = DataFrame(Period.of(types.now(), self.context.conf.collect.period))
         registry = Registry()
         for resource in resources:
             groupby, metadata = _attributes(resource.desc or {})

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from cloudkitty import money, period
-from cloudkitty.rating.hashmap.errors import Invalid
+from cloudkitty import money
+from cloudkitty.rating import dated
+from cloudkitty.rating.dated import DESCRIPTION_LENGTH, text
+from cloudkitty.rating.errors import Invalid
 from cloudkitty.rating.hashmap.records import MappingRecord, NewMapping, NewThreshold
 from cloudkitty.rating.hashmap.rules import RuleType
 
 COST_DECIMALS = 28
 LEVEL_DECIMALS = 8
 INTEGER_DIGITS = 12
-
-TEXT_LENGTH = 255
-DESCRIPTION_LENGTH = 256
 
 _FIXED_ONCE_RUNNING = (
     "value",
@@ -27,9 +26,6 @@ _FIXED_ONCE_RUNNING = (
     "field_id",
     "group_id",
     "tenant_id",
-    "name",
-    "description",
-    "start",
 )
 
 
@@ -58,23 +54,6 @@ def level(value: Decimal) -> Decimal:
     return number("level", value, LEVEL_DECIMALS)
 
 
-def text(name: str, value: str | None, length: int = TEXT_LENGTH) -> None:
-    """:raises Invalid: *value* is too long, or has a character that no database keeps."""
-    if value is None:
-        return
-    if len(value) > length:
-        raise Invalid(f"{name}: {len(value)} characters are more than {length}")
-    if "\0" in value:
-        raise Invalid(f"{name}: a null character is not allowed")
-
-
-def name(value: str) -> None:
-    """:raises Invalid: *value* cannot name a service, field or group."""
-    text("name", value)
-    if not value:
-        raise Invalid("name: must not be empty")
-
-
 def parent(new: NewMapping | NewThreshold) -> None:
     """:raises Invalid: the rule has not exactly one parent, or a value where none belongs."""
     if new.service_id and new.field_id:
@@ -97,22 +76,6 @@ def texts(new: NewMapping | NewThreshold) -> None:
         text("description", new.description, DESCRIPTION_LENGTH)
 
 
-def start_not_past(start: datetime.datetime, now: datetime.datetime) -> None:
-    if start < now:
-        raise Invalid(
-            "Cannot create a rule with start in the past. "
-            f"start: {start.isoformat()}, now: {now.isoformat()}"
-        )
-
-
-def end_not_before_start(start: datetime.datetime, end: datetime.datetime | None) -> None:
-    if end is not None and end < start:
-        raise Invalid(
-            "Cannot create a rule with start after end. "
-            f"start: {start.isoformat()}, end: {end.isoformat()}"
-        )
-
-
 def mapping_changes(
     mapping: MappingRecord, changes: Mapping[str, Any], now: datetime.datetime
 ) -> dict[str, Any]:
@@ -123,54 +86,9 @@ def mapping_changes(
 
     :raises Invalid: *changes* want more than that.
     """
-    changes = dict(changes)
-    for key in ("start", "end"):
-        if changes.get(key) is not None:
-            changes[key] = period.utc(changes[key])
     if changes.get("cost") is not None:
-        changes["cost"] = cost(changes["cost"])
-    if mapping.start <= now:
-        return _changes_of_running(mapping, changes, now)
-    return _changes_of_future(mapping, changes, now)
-
-
-def _changes_of_running(
-    mapping: MappingRecord, changes: Mapping[str, Any], now: datetime.datetime
-) -> dict[str, Any]:
-    others = [
-        key
-        for key in _FIXED_ONCE_RUNNING
-        if changes.get(key) and changes[key] != getattr(mapping, key)
-    ]
-    end = changes.get("end")
-    if not others and (end is None or end == mapping.end):
-        return {}
-    if mapping.end is not None:
-        raise Invalid("Cannot update a rule that was already processed and has a defined end date.")
-    if others:
-        raise Invalid(
-            "You are allowed to update only the attribute [end] as this rule is already running "
-            f"as it started on [{mapping.start.isoformat()}]; you also sent: {', '.join(others)}."
-        )
-    if end is None or end <= now:
-        raise Invalid(f"End date must be in the future. end: {end}, now: {now}")
-    return {"end": end}
-
-
-def _changes_of_future(
-    mapping: MappingRecord, changes: Mapping[str, Any], now: datetime.datetime
-) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"description": changes.get("description")}
-    for key in ("cost", "start"):
-        if changes.get(key) is not None:
-            wanted[key] = changes[key]
-    if "end" in changes:
-        wanted["end"] = changes["end"]
-    text("description", wanted["description"], DESCRIPTION_LENGTH)
-    start = wanted.get("start", mapping.start)
-    start_not_past(start, now)
-    end_not_before_start(start, wanted.get("end", mapping.end))
-    return {key: value for key, value in wanted.items() if value != getattr(mapping, key)}
+        changes = {**changes, "cost": cost(changes["cost"])}
+    return dated.changes(mapping, changes, now, fixed=_FIXED_ONCE_RUNNING, free=("cost",))
 
 
 def threshold_values(changes: Mapping[str, Any]) -> dict[str, Any]:

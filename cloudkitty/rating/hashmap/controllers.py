@@ -5,12 +5,10 @@ Invariants: a change is made by the store as a whole or refused; a PUT answers w
 the object, and may be repeated. Who may come here is decided where this is mounted.
 """
 
-import dataclasses
 import datetime
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from cloudkitty import period
 from cloudkitty.rating.hashmap import records
 from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rating.hashmap.store import HashmapStore
@@ -25,32 +23,29 @@ from cloudkitty.rating.hashmap.types import (
     Services,
     Threshold,
     Thresholds,
-    sent,
 )
-from cloudkitty.rest import errors, types
+from cloudkitty.rest import errors, objects, types
 from cloudkitty.rest.context import Context
 from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest.objects import typed
 from cloudkitty.rest.request import Request
 
-_MAPPING = tuple(field.name for field in dataclasses.fields(records.NewMapping))
-_THRESHOLD = tuple(field.name for field in dataclasses.fields(records.NewThreshold))
-
-Typed = TypeVar("Typed")
+_MAPPING = objects.names(records.NewMapping)
+_THRESHOLD = objects.names(records.NewThreshold)
 
 
-def _now() -> datetime.datetime:
-    return period.utc(datetime.datetime.now(period.UTC))
+def _sent(rule: Any, names: Sequence[str]) -> dict[str, Any]:
+    return _with_type(objects.sent(rule, names))
 
 
-def _typed(kind: type[Typed], record: Any) -> Typed:
-    """Return a record of the store as the object of the API, whose attributes are called the
-    same."""
-    return kind(**{name: getattr(record, name) for name in record.__slots__})
+def _said(rule: Any, names: Sequence[str]) -> dict[str, Any]:
+    return _with_type(objects.said(rule, names))
 
 
-def _new(rule: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return what a client says about a new rule; null says nothing."""
-    return {name: value for name, value in sent(rule, names).items() if value is not None}
+def _with_type(values: dict[str, Any]) -> dict[str, Any]:
+    if values.get("type") is not None:
+        values["type"] = RuleType(values["type"])
+    return values
 
 
 class HashmapController(Controller):
@@ -106,15 +101,15 @@ class ServicesController(StoreController):
 
     @expose(Services)
     def get_all(self, request: Request) -> Services:
-        return Services(services=[_typed(Service, one) for one in self.store.list_services()])
+        return Services(services=[typed(Service, one) for one in self.store.list_services()])
 
     @expose(Service, types.Text, path=1)
     def get_one(self, request: Request, service_id: str) -> Service:
-        return _typed(Service, self.store.get_service(service_id))
+        return typed(Service, self.store.get_service(service_id))
 
     @expose(Service, body=Service)
     def post(self, request: Request, service_data: Service) -> Reply:
-        service = _typed(Service, self.store.create_service(service_data.name))
+        service = typed(Service, self.store.create_service(service_data.name))
         return Reply.created(service, f"{request.resource_url}/{service.service_id}")
 
     @expose(None, types.Text, path=1, status=204)
@@ -126,15 +121,15 @@ class FieldsController(StoreController):
     @expose(Fields, types.Text)
     def get_all(self, request: Request, service_id: str) -> Fields:
         fields = self.store.list_fields(service_id)
-        return Fields(fields=[_typed(Field, field) for field in fields])
+        return Fields(fields=[typed(Field, field) for field in fields])
 
     @expose(Field, types.Text, path=1)
     def get_one(self, request: Request, field_id: str) -> Field:
-        return _typed(Field, self.store.get_field(field_id))
+        return typed(Field, self.store.get_field(field_id))
 
     @expose(Field, body=Field)
     def post(self, request: Request, field_data: Field) -> Reply:
-        field = _typed(Field, self.store.create_field(field_data.service_id, field_data.name))
+        field = typed(Field, self.store.create_field(field_data.service_id, field_data.name))
         return Reply.created(field, f"{request.resource_url}/{field.field_id}")
 
     @expose(None, types.Text, path=1, status=204)
@@ -159,15 +154,15 @@ class GroupsController(StoreController):
 
     @expose(Groups)
     def get_all(self, request: Request) -> Groups:
-        return Groups(groups=[_typed(Group, group) for group in self.store.list_groups()])
+        return Groups(groups=[typed(Group, group) for group in self.store.list_groups()])
 
     @expose(Group, types.Text, path=1)
     def get_one(self, request: Request, group_id: str) -> Group:
-        return _typed(Group, self.store.get_group(group_id))
+        return typed(Group, self.store.get_group(group_id))
 
     @expose(Group, body=Group)
     def post(self, request: Request, group_data: Group) -> Reply:
-        group = _typed(Group, self.store.create_group(group_data.name))
+        group = typed(Group, self.store.create_group(group_data.name))
         return Reply.created(group, f"{request.resource_url}/{group.group_id}")
 
     @expose(None, types.Text, types.Flag, path=1, status=204)
@@ -179,15 +174,15 @@ class GroupMappingsController(StoreController):
     @expose(Mappings, types.Text)
     def get_all(self, request: Request, group_id: str) -> Mappings:
         wanted = records.MappingFilter(group_id=group_id)
-        found = self.store.list_mappings(wanted, now=_now())
-        return Mappings(mappings=[_typed(Mapping, mapping) for mapping in found])
+        found = self.store.list_mappings(wanted, now=types.now())
+        return Mappings(mappings=[typed(Mapping, mapping) for mapping in found])
 
 
 class GroupThresholdsController(StoreController):
     @expose(Thresholds, types.Text)
     def get_all(self, request: Request, group_id: str) -> Thresholds:
         found = self.store.list_thresholds(records.RuleFilter(group_id=group_id))
-        return Thresholds(thresholds=[_typed(Threshold, one) for one in found])
+        return Thresholds(thresholds=[typed(Threshold, one) for one in found])
 
 
 class MappingsController(StoreController):
@@ -251,12 +246,12 @@ class MappingsController(StoreController):
             description=description,
             is_active=is_active,
         )
-        found = self.store.list_mappings(wanted, now=_now())
-        return Mappings(mappings=[_typed(Mapping, mapping) for mapping in found])
+        found = self.store.list_mappings(wanted, now=types.now())
+        return Mappings(mappings=[typed(Mapping, mapping) for mapping in found])
 
     @expose(Mapping, types.Text, path=1)
     def get_one(self, request: Request, mapping_id: str) -> Mapping:
-        return _typed(Mapping, self.store.get_mapping(mapping_id))
+        return typed(Mapping, self.store.get_mapping(mapping_id))
 
     @expose(Mapping, types.Flag, body=Mapping)
     def post(
@@ -266,9 +261,11 @@ class MappingsController(StoreController):
         return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
 
     def create(self, request: Request, force: bool, mapping_data: Mapping | None) -> Mapping:
-        new = records.NewMapping(**_new(mapping_data, _MAPPING))
+        new = records.NewMapping(**_said(mapping_data, _MAPPING))
         user = request.caller.audit_name
-        return _typed(Mapping, self.store.create_mapping(new, now=_now(), user=user, force=force))
+        return typed(
+            Mapping, self.store.create_mapping(new, now=types.now(), user=user, force=force)
+        )
 
     @expose(None, types.Text, body=Mapping, path=1, status=302)
     def put(
@@ -278,13 +275,13 @@ class MappingsController(StoreController):
         if not name:
             raise errors.MissingArgument(name="mapping_id")
         self.store.update_mapping(
-            name, sent(mapping_data, _MAPPING), now=_now(), user=request.caller.audit_name
+            name, _sent(mapping_data, _MAPPING), now=types.now(), user=request.caller.audit_name
         )
         return Reply.see(request.object_url(name))
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, mapping_id: str) -> None:
-        self.store.delete_mapping(mapping_id, now=_now(), user=request.caller.audit_name)
+        self.store.delete_mapping(mapping_id, now=types.now(), user=request.caller.audit_name)
 
 
 class ServiceMappingsController(Controller):
@@ -312,7 +309,7 @@ class ServiceMappingsController(Controller):
 class MappingGroupController(StoreController):
     @expose(Group, types.Text)
     def get_all(self, request: Request, mapping_id: str) -> Group:
-        return _typed(Group, self.store.get_mapping_group(mapping_id))
+        return typed(Group, self.store.get_mapping_group(mapping_id))
 
 
 class ThresholdsController(StoreController):
@@ -341,16 +338,16 @@ class ThresholdsController(StoreController):
             filter_tenant=filter_tenant,
         )
         found = self.store.list_thresholds(wanted)
-        return Thresholds(thresholds=[_typed(Threshold, one) for one in found])
+        return Thresholds(thresholds=[typed(Threshold, one) for one in found])
 
     @expose(Threshold, types.Text, path=1)
     def get_one(self, request: Request, threshold_id: str) -> Threshold:
-        return _typed(Threshold, self.store.get_threshold(threshold_id))
+        return typed(Threshold, self.store.get_threshold(threshold_id))
 
     @expose(Threshold, body=Threshold)
     def post(self, request: Request, threshold_data: Threshold) -> Reply:
-        new = records.NewThreshold(**_new(threshold_data, _THRESHOLD))
-        threshold = _typed(Threshold, self.store.create_threshold(new))
+        new = records.NewThreshold(**_said(threshold_data, _THRESHOLD))
+        threshold = typed(Threshold, self.store.create_threshold(new))
         return Reply.created(threshold, f"{request.resource_url}/{threshold.threshold_id}")
 
     @expose(None, types.Text, body=Threshold, path=1, status=302)
@@ -363,7 +360,7 @@ class ThresholdsController(StoreController):
         name = threshold_id or getattr(threshold_data, "threshold_id", None)
         if not name:
             raise errors.MissingArgument(name="threshold_id")
-        self.store.update_threshold(name, sent(threshold_data, _THRESHOLD))
+        self.store.update_threshold(name, _sent(threshold_data, _THRESHOLD))
         return Reply.see(request.object_url(name))
 
     @expose(None, types.Text, path=1, status=204)
@@ -374,4 +371,4 @@ class ThresholdsController(StoreController):
 class ThresholdGroupController(StoreController):
     @expose(Group, types.Text)
     def get_all(self, request: Request, threshold_id: str) -> Group:
-        return _typed(Group, self.store.get_threshold_group(threshold_id))
+        return typed(Group, self.store.get_threshold_group(threshold_id))

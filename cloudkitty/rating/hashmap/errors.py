@@ -1,30 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a request to read or change hashmap rules, and what it is called in
-HTTP."""
+"""What hashmap says of objects that are not there, or there already."""
 
-
-class HashmapError(Exception):
-    """Base of all; the message is for the caller."""
-
-    http_status: int = 400
-
-
-class Invalid(HashmapError):
-    """The request contradicts itself, or the state of the rule."""
-
-    http_status = 400
-
-
-class NotFound(HashmapError):
-    """There is no such object."""
-
-    http_status = 404
-
-
-class Conflict(HashmapError):
-    """The object would collide with one that exists."""
-
-    http_status = 409
+from cloudkitty.rating.errors import Conflict, NotFound
 
 
 def no_such_service(service_id: str) -> NotFound:
@@ -53,11 +30,6 @@ def mapping_has_no_group(mapping_id: str) -> NotFound:
 
 def threshold_has_no_group(threshold_id: str) -> NotFound:
     return NotFound(f"Threshold has no group (UUID: {threshold_id})")
-
-
-def name_taken(noun: str, name: str, taken_by: str) -> Conflict:
-    """*noun* is ``Service``, ``Field``, ``Group`` or ``Mapping``."""
-    return Conflict(f"{noun} {name} already exists (UUID: {taken_by})")
 
 
 def rule_exists(noun: str, key: str, kind: str, parent_id: str, tenant_id: str | None) -> Conflict:

@@ -9,7 +9,8 @@ neither a live name nor a slot. Order of creation is order of ``id``.
 
 import sqlalchemy as sa
 
-from cloudkitty.db.schema import METADATA, TABLE_OPTIONS, Amount, Digest, Instant
+from cloudkitty.db.schema import METADATA, TABLE_OPTIONS, Amount, Digest
+from cloudkitty.rating.rows import dated_columns
 
 services = sa.Table(
     "hashmap_services",
@@ -66,19 +67,9 @@ mappings = sa.Table(
         "group_id", sa.Integer, sa.ForeignKey("hashmap_groups.id", ondelete="SET NULL"), index=True
     ),
     sa.Column("tenant_id", sa.String(255)),
-    sa.Column("name", sa.String(255), nullable=False),
-    # The name while the mapping is live, so that a deleted one's is free again.
-    sa.Column("live_name", sa.String(255), unique=True),
-    sa.Column("description", sa.String(256)),
-    sa.Column("start", Instant, nullable=False),
-    sa.Column("end", Instant),
     # What makes live mappings rivals: of those with one slot only one may act at any instant.
     sa.Column("slot", Digest, index=True),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("created_by", sa.String(255), nullable=False),
-    sa.Column("updated_by", sa.String(255)),
-    sa.Column("deleted", Instant),
-    sa.Column("deleted_by", sa.String(255)),
+    *dated_columns(),
     **TABLE_OPTIONS,
 )
 

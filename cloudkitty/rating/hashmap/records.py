@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cloudkitty import money
+from cloudkitty.rating.dated import DatedFilter, DatedRule
 from cloudkitty.rating.hashmap.rules import RuleType
 
 
@@ -57,9 +58,8 @@ class NewMapping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MappingRecord:
-    """A mapping; exactly one of ``service_id`` and ``field_id`` is set. In force at ``start``,
-    no longer at ``end``."""
+class MappingRecord(DatedRule):
+    """A mapping; exactly one of ``service_id`` and ``field_id`` is set."""
 
     mapping_id: str
     value: str
@@ -69,15 +69,6 @@ class MappingRecord:
     field_id: str | None
     group_id: str | None
     tenant_id: str | None
-    name: str
-    description: str | None
-    start: datetime.datetime
-    end: datetime.datetime | None
-    created_at: datetime.datetime
-    created_by: str
-    updated_by: str | None
-    deleted: datetime.datetime | None
-    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +98,7 @@ class ThresholdRecord:
     tenant_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RuleFilter:
     """Which rules to list; an id that does not exist matches nothing.
 
@@ -124,17 +115,6 @@ class RuleFilter:
     filter_tenant: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappingFilter(RuleFilter):
-    """Which mappings to list. ``start``: rules that begin then or later; ``end``: rules that
-    end before; ``description``: part of it, whatever its case; ``is_active``: only rules in
-    force now (false asks nothing)."""
-
-    deleted: bool = False
-    start: datetime.datetime | None = None
-    end: datetime.datetime | None = None
-    created_by: str | None = None
-    updated_by: str | None = None
-    deleted_by: str | None = None
-    description: str | None = None
-    is_active: bool = False
+@dataclass(frozen=True, kw_only=True)
+class MappingFilter(RuleFilter, DatedFilter):
+    """Which mappings to list."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudkitty import money
+from cloudkitty.rating.errors import Invalid
 from cloudkitty.rating.hashmap import errors
 from cloudkitty.rating.hashmap.models import fields, groups, mappings, services, thresholds
 from cloudkitty.rating.hashmap.records import (
@@ -22,6 +23,7 @@ from cloudkitty.rating.hashmap.records import (
     ThresholdRecord,
 )
 from cloudkitty.rating.hashmap.rules import RuleType
+from cloudkitty.rating.rows import dated_conditions, dated_values, find
 
 
 def _with_ids(rules: sa.Table) -> sa.Select[Any]:
@@ -56,15 +58,7 @@ def mapping_record(row: sa.Row[Any]) -> MappingRecord:
         field_id=row.field_uuid,
         group_id=row.group_uuid,
         tenant_id=row.tenant_id,
-        name=row.name,
-        description=row.description,
-        start=row.start,
-        end=row.end,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        updated_by=row.updated_by,
-        deleted=row.deleted,
-        deleted_by=row.deleted_by,
+        **dated_values(row),
     )
 
 
@@ -79,15 +73,6 @@ def threshold_record(row: sa.Row[Any]) -> ThresholdRecord:
         group_id=row.group_uuid,
         tenant_id=row.tenant_id,
     )
-
-
-def find(
-    connection: Connection, statement: sa.Select[Any], column: sa.Column[str], wanted: str
-) -> sa.Row[Any] | None:
-    """Return the row whose public id is *wanted*."""
-    if "\0" in wanted:
-        return None  # PostgreSQL refuses to look for it.
-    return connection.execute(statement.where(column == wanted)).first()
 
 
 class Parent(NamedTuple):
@@ -109,11 +94,11 @@ def parent(
     if service_id:
         service = _id(connection, services.c.service_id, service_id)
         if service is None:
-            raise errors.Invalid(str(errors.no_such_service(service_id)))
+            raise Invalid(str(errors.no_such_service(service_id)))
     if field_id:
         field = _id(connection, fields.c.field_id, field_id)
         if field is None:
-            raise errors.Invalid(str(errors.no_such_field(field_id)))
+            raise Invalid(str(errors.no_such_field(field_id)))
     return Parent(service, field, group(connection, group_id))
 
 
@@ -126,7 +111,7 @@ def group(connection: Connection, group_id: str | None) -> int | None:
         return None
     found = _id(connection, groups.c.group_id, group_id)
     if found is None:
-        raise errors.Invalid(str(errors.no_such_group(group_id)))
+        raise Invalid(str(errors.no_such_group(group_id)))
     return found
 
 
@@ -208,26 +193,4 @@ def mapping_conditions(
     wanted: MappingFilter, now: datetime.datetime
 ) -> list[sa.ColumnElement[bool]]:
     """Return the filter of mappings, but for the description."""
-    columns = mappings.c
-    conditions = rule_conditions(mappings, wanted)
-    if not wanted.deleted or wanted.is_active:
-        conditions.append(columns.deleted.is_(None))
-    if wanted.is_active:
-        conditions.append(columns.start <= now)
-        conditions.append(sa.or_(columns.end.is_(None), columns.end > now))
-    if wanted.start is not None:
-        conditions.append(columns.start >= wanted.start)
-    if wanted.end is not None:
-        conditions.append(columns.end < wanted.end)
-    for name in ("created_by", "updated_by", "deleted_by"):
-        value = getattr(wanted, name)
-        if value is not None:
-            conditions.append(columns[name] == value)
-    return conditions
-
-
-def searchable(wanted: RuleFilter) -> bool:
-    """Whether anything can match; no database keeps a null character, and PostgreSQL fails on
-    being asked for one."""
-    values = (getattr(wanted, name) for name in wanted.__dataclass_fields__)
-    return not any(isinstance(value, str) and "\0" in value for value in values)
+    return rule_conditions(mappings, wanted) + dated_conditions(mappings, wanted, now)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
+from cloudkitty.rating import dated
+
 
 class RuleType(enum.StrEnum):
     """What a rule's cost does: ``flat`` is a price for one unit, ``rate`` a factor."""
@@ -41,7 +43,7 @@ class Mapping:
         return self.value
 
     def in_force(self, at: datetime.datetime) -> bool:
-        return (self.start is None or self.start <= at) and (self.end is None or at < self.end)
+        return dated.in_force(self.start, self.end, at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

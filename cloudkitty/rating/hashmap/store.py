@@ -7,11 +7,11 @@ group at most one is live at any instant, of thresholds with equal parent, level
 group there is one; a failed call has changed nothing.
 """
 
-import contextlib
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
@@ -19,6 +19,8 @@ from sqlalchemy.engine import Connection
 
 from cloudkitty import period
 from cloudkitty.db.engine import Database
+from cloudkitty.rating.dated import described, required_text, text, validity
+from cloudkitty.rating.errors import NotFound
 from cloudkitty.rating.hashmap import checks, errors, loading, rows
 from cloudkitty.rating.hashmap.book import Book
 from cloudkitty.rating.hashmap.models import fields, groups, mappings, services, thresholds
@@ -33,7 +35,7 @@ from cloudkitty.rating.hashmap.records import (
     Service,
     ThresholdRecord,
 )
-from cloudkitty.rating.state import move_revision
+from cloudkitty.rating.rows import find, mark_deleted, refuse_taken, searchable, writer
 
 MODULE = "hashmap"
 
@@ -45,32 +47,29 @@ _FIELDS = sa.select(fields.c.field_id, fields.c.name, services.c.service_id).joi
 class HashmapStore:
     """Creates, reads, changes and deletes hashmap's services, fields, groups and rules.
 
-    All methods raise ``cloudkitty.rating.hashmap.errors.HashmapError`` for what is the caller's
+    All methods raise ``cloudkitty.rating.errors.RulesError`` for what is the caller's
     mistake.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @contextlib.contextmanager
-    def _writer(self) -> Iterator[Connection]:
-        with self._database.writer() as connection:
-            move_revision(connection, MODULE)
-            yield connection
+    def _writer(self) -> AbstractContextManager[Connection]:
+        return writer(self._database, MODULE)
 
     # Services, fields and groups
 
     def create_service(self, name: str) -> Service:
-        checks.name(name)
+        required_text("name", name)
         service = Service(str(uuid.uuid4()), name)
         with self._writer() as connection:
-            _refuse_taken(connection, "Service", services.c.service_id, services.c.name, name)
+            refuse_taken(connection, "Service", services.c.service_id, services.c.name, name)
             connection.execute(services.insert(), dataclasses.asdict(service))
         return service
 
     def get_service(self, service_id: str) -> Service:
         with self._database.reader() as connection:
-            row = rows.find(connection, sa.select(services), services.c.service_id, service_id)
+            row = find(connection, sa.select(services), services.c.service_id, service_id)
         if row is None:
             raise errors.no_such_service(service_id)
         return Service(row.service_id, row.name)
@@ -85,12 +84,12 @@ class HashmapStore:
         self._delete(services.c.service_id, service_id, errors.no_such_service(service_id))
 
     def create_field(self, service_id: str, name: str) -> Field:
-        checks.name(name)
+        required_text("name", name)
         field = Field(str(uuid.uuid4()), name, service_id)
         with self._writer() as connection:
             parent = rows.parent(connection, service_id, None, None)
             of_service = fields.c.service_id == parent.service
-            _refuse_taken(connection, "Field", fields.c.field_id, fields.c.name, name, of_service)
+            refuse_taken(connection, "Field", fields.c.field_id, fields.c.name, name, of_service)
             connection.execute(
                 fields.insert().values(
                     field_id=field.field_id, name=name, service_id=parent.service
@@ -100,7 +99,7 @@ class HashmapStore:
 
     def get_field(self, field_id: str) -> Field:
         with self._database.reader() as connection:
-            row = rows.find(connection, _FIELDS, fields.c.field_id, field_id)
+            row = find(connection, _FIELDS, fields.c.field_id, field_id)
         if row is None:
             raise errors.no_such_field(field_id)
         return Field(row.field_id, row.name, row.service_id)
@@ -117,16 +116,16 @@ class HashmapStore:
         self._delete(fields.c.field_id, field_id, errors.no_such_field(field_id))
 
     def create_group(self, name: str) -> Group:
-        checks.name(name)
+        required_text("name", name)
         group = Group(str(uuid.uuid4()), name)
         with self._writer() as connection:
-            _refuse_taken(connection, "Group", groups.c.group_id, groups.c.name, name)
+            refuse_taken(connection, "Group", groups.c.group_id, groups.c.name, name)
             connection.execute(groups.insert(), dataclasses.asdict(group))
         return group
 
     def get_group(self, group_id: str) -> Group:
         with self._database.reader() as connection:
-            row = rows.find(connection, sa.select(groups), groups.c.group_id, group_id)
+            row = find(connection, sa.select(groups), groups.c.group_id, group_id)
         if row is None:
             raise errors.no_such_group(group_id)
         return Group(row.group_id, row.name)
@@ -143,7 +142,7 @@ class HashmapStore:
         :raises Conflict: a rule would collide with one of the default group; nothing is deleted.
         """
         with self._writer() as connection:
-            row = rows.find(connection, sa.select(groups), groups.c.group_id, group_id)
+            row = find(connection, sa.select(groups), groups.c.group_id, group_id)
             if row is None:
                 raise errors.no_such_group(group_id)
             if recursive:
@@ -153,9 +152,9 @@ class HashmapStore:
                 _ungroup(connection, row.id)
             connection.execute(groups.delete().where(groups.c.id == row.id))
 
-    def _delete(self, column: sa.Column[str], wanted: str, missing: errors.NotFound) -> None:
+    def _delete(self, column: sa.Column[str], wanted: str, missing: NotFound) -> None:
         with self._writer() as connection:
-            if rows.find(connection, sa.select(column), column, wanted) is None:
+            if find(connection, sa.select(column), column, wanted) is None:
                 raise missing
             connection.execute(column.table.delete().where(column == wanted))
 
@@ -166,14 +165,10 @@ class HashmapStore:
     ) -> MappingRecord:
         """Create a mapping for the caller with id *user*; *force* allows a start in the past."""
         now = period.utc(now)
-        start = now if new.start is None else period.utc(new.start)
-        end = None if new.end is None else period.utc(new.end)
-        if not force:
-            checks.start_not_past(start, now)
-        checks.end_not_before_start(start, end)
+        start, end = validity(new.start, new.end, now=now, force=force)
         checks.parent(new)
         checks.texts(new)
-        checks.text("created_by", user)
+        text("created_by", user)
         value = new.value or ""
         mapping = MappingRecord(
             mapping_id=str(uuid.uuid4()),
@@ -190,17 +185,12 @@ class HashmapStore:
             end=end,
             created_at=now,
             created_by=user,
-            updated_by=None,
-            deleted=None,
-            deleted_by=None,
         )
         with self._writer() as connection:
             parent = rows.parent(connection, new.service_id, new.field_id, new.group_id)
             if new.name:
                 columns = mappings.c
-                _refuse_taken(
-                    connection, "Mapping", columns.mapping_id, columns.live_name, new.name
-                )
+                refuse_taken(connection, "Mapping", columns.mapping_id, columns.live_name, new.name)
             slot = rows.mapping_slot(parent, value, new.tenant_id)
             if rows.rival_mapping(connection, slot, start, end):
                 _mapping_exists(mapping)
@@ -215,7 +205,7 @@ class HashmapStore:
 
     def get_mapping_group(self, mapping_id: str) -> Group:
         with self._database.reader() as connection:
-            row = rows.find(connection, rows.MAPPINGS, mappings.c.mapping_id, mapping_id)
+            row = find(connection, rows.MAPPINGS, mappings.c.mapping_id, mapping_id)
         if row is None or row.group_uuid is None:
             raise errors.mapping_has_no_group(mapping_id)
         return self.get_group(row.group_uuid)
@@ -224,16 +214,12 @@ class HashmapStore:
         self, wanted: MappingFilter, *, now: datetime.datetime
     ) -> list[MappingRecord]:
         """Return the mappings that match, in order of creation."""
-        if not rows.searchable(wanted):
+        if not searchable(wanted):
             return []
         statement = rows.MAPPINGS.where(*rows.mapping_conditions(wanted, now))
         with self._database.reader() as connection:
             found = [rows.mapping_record(row) for row in connection.execute(statement)]
-        if wanted.description is None:
-            return found
-        # Databases differ in which letters they know the other case of.
-        part = wanted.description.casefold()
-        return [mapping for mapping in found if part in (mapping.description or "").casefold()]
+        return described(found, wanted.description)
 
     def update_mapping(
         self, mapping_id: str, changes: Mapping[str, Any], *, now: datetime.datetime, user: str
@@ -246,7 +232,7 @@ class HashmapStore:
         :raises Conflict: it would overlap another mapping.
         """
         now = period.utc(now)
-        checks.text("updated_by", user)
+        text("updated_by", user)
         with self._database.reader() as connection:
             mapping, values = _planned(connection, mapping_id, changes, now)
         if not values:
@@ -264,7 +250,7 @@ class HashmapStore:
 
     def delete_mapping(self, mapping_id: str, *, now: datetime.datetime, user: str) -> None:
         """Mark a mapping as deleted; it acts no more, and its name and slot are free."""
-        checks.text("deleted_by", user)
+        text("deleted_by", user)
         with self._writer() as connection:
             row = _mapping_row(connection, mapping_id)
             if row.deleted is not None:
@@ -272,7 +258,7 @@ class HashmapStore:
             connection.execute(
                 mappings.update()
                 .where(mappings.c.id == row.id)
-                .values(deleted=period.utc(now), deleted_by=user, live_name=None, slot=None)
+                .values(slot=None, **mark_deleted(now, user))
             )
 
     # Thresholds
@@ -305,14 +291,14 @@ class HashmapStore:
 
     def get_threshold_group(self, threshold_id: str) -> Group:
         with self._database.reader() as connection:
-            row = rows.find(connection, rows.THRESHOLDS, thresholds.c.threshold_id, threshold_id)
+            row = find(connection, rows.THRESHOLDS, thresholds.c.threshold_id, threshold_id)
         if row is None or row.group_uuid is None:
             raise errors.threshold_has_no_group(threshold_id)
         return self.get_group(row.group_uuid)
 
     def list_thresholds(self, wanted: RuleFilter) -> list[ThresholdRecord]:
         """Return the thresholds that match, in order of creation."""
-        if not rows.searchable(wanted):
+        if not searchable(wanted):
             return []
         statement = rows.THRESHOLDS.where(*rows.rule_conditions(thresholds, wanted))
         with self._database.reader() as connection:
@@ -359,29 +345,15 @@ class HashmapStore:
             return loading.book(connection, on_skipped)
 
 
-def _refuse_taken(
-    connection: Connection,
-    noun: str,
-    id_column: sa.Column[str],
-    name_column: sa.Column[str],
-    name: str,
-    *among: sa.ColumnElement[bool],
-) -> None:
-    statement = sa.select(id_column).where(name_column == name, *among)
-    taken_by = connection.execute(statement).scalar()
-    if taken_by is not None:
-        raise errors.name_taken(noun, name, taken_by)
-
-
 def _mapping_row(connection: Connection, mapping_id: str) -> sa.Row[Any]:
-    row = rows.find(connection, rows.MAPPINGS, mappings.c.mapping_id, mapping_id)
+    row = find(connection, rows.MAPPINGS, mappings.c.mapping_id, mapping_id)
     if row is None:
         raise errors.no_such_mapping(mapping_id)
     return row
 
 
 def _threshold_row(connection: Connection, threshold_id: str) -> sa.Row[Any]:
-    row = rows.find(connection, rows.THRESHOLDS, thresholds.c.threshold_id, threshold_id)
+    row = find(connection, rows.THRESHOLDS, thresholds.c.threshold_id, threshold_id)
     if row is None:
         raise errors.no_such_threshold(threshold_id)
     return row

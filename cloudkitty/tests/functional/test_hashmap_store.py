@@ -15,8 +15,8 @@ from oslo_db import exception as db_exception
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.period import UTC, Period
+from cloudkitty.rating.errors import Conflict, Invalid, NotFound, RulesError
 from cloudkitty.rating.hashmap import models
-from cloudkitty.rating.hashmap.errors import Conflict, HashmapError, Invalid, NotFound
 from cloudkitty.rating.hashmap.records import (
     Field,
     Group,
@@ -449,7 +449,7 @@ def race(calls: list[Callable[[], object]]) -> list[str]:
         barrier.wait()
         try:
             call()
-        except HashmapError as error:
+        except RulesError as error:
             return type(error).__name__
         return "done"
 

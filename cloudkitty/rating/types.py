@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part that rules with dates have in common as JSON objects.
+
+Invariant: what a client may send and we set by ourselves (audit) is accepted and ignored.
+"""
+
+import wsme.types
+
+from cloudkitty.rating.dated import DESCRIPTION_LENGTH, TEXT_LENGTH
+from cloudkitty.rest import types
+from cloudkitty.rest.objects import optional
+
+Name = types.TextType(1, TEXT_LENGTH)
+Value = types.TextType(max_length=TEXT_LENGTH)
+Description = types.TextType(max_length=DESCRIPTION_LENGTH)
+
+
+class DatedRule(wsme.types.Base):  # type: ignore[misc]
+    """When a rule acts, and who has created, changed and deleted it."""
+
+    description = optional(Description)
+    start = optional(types.Instant)
+    end = optional(types.LastInstant)
+    created_at = optional(types.Instant)
+    created_by = optional(Value)
+    updated_by = optional(Value)
+    deleted = optional(types.Instant)
+    deleted_by = optional(Value)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between the typed objects of requests and answers and the records of a store, whose attributes
+are called the same."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from wsme.types import Unset, wsattr
+
+Typed = TypeVar("Typed")
+
+
+def optional(datatype: Any) -> Any:
+    """An attribute that is null in answers when it is not set."""
+    return wsattr(datatype, default=None)
+
+
+def mandatory(datatype: Any) -> Any:
+    return wsattr(datatype, mandatory=True)
+
+
+def typed(kind: type[Typed], record: Any) -> Typed:
+    """Return a record of a store as an object of the API."""
+    names = [field.name for field in dataclasses.fields(record)]
+    return kind(**{name: getattr(record, name) for name in names})
+
+
+def names(record: type[Any]) -> tuple[str, ...]:
+    """Return what the attributes of a kind of record are called."""
+    return tuple(field.name for field in dataclasses.fields(record))
+
+
+def sent(given: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the attributes *names* that the client sent, null ones too."""
+    holder = getattr(given, "_wsme_dataholder", None)
+    values = {name: getattr(holder, name, Unset) for name in names}
+    return {name: value for name, value in values.items() if value is not Unset}
+
+
+def said(given: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return what the client says about a new object; null says nothing."""
+    return {name: value for name, value in sent(given, names).items() if value is not None}
