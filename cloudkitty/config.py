@@ -150,6 +150,35 @@ FETCHER_CSV: Options = [
     cfg.StrOpt("column", help="Name of the column with scope ids. Unset: [collect] scope_key."),
 ]
 
+PYSCRIPTS: Options = [
+    cfg.IntOpt(
+        "workers",
+        min=1,
+        default=2,
+        help="Most processes that run scripts at the same time, for each process that rates or "
+        "quotes. They are started when there are scripts to run.",
+    ),
+    cfg.IntOpt(
+        "cpu_time",
+        min=1,
+        default=10,
+        help="Seconds of processor time that all scripts together may use for one scope and "
+        "period. A period that needs more is not rated, and tried again.",
+    ),
+    cfg.IntOpt(
+        "wall_time",
+        min=1,
+        default=30,
+        help="Seconds that all scripts together may take for one scope and period.",
+    ),
+    cfg.IntOpt(
+        "memory",
+        min=64,
+        default=512,
+        help="Address space, in MiB, of a process that runs scripts.",
+    ),
+]
+
 STORAGE: Options = [
     cfg.IntOpt("version", min=1, max=2, default=2, help="Version of the storage interface."),
     cfg.StrOpt("backend", default="sqlalchemy", help="Where rated usage is kept."),
@@ -226,6 +255,7 @@ GROUPS: dict[str, Options] = {
     "fetcher_source": FETCHER_SOURCE,
     "fetcher_csv": FETCHER_CSV,
     "orchestrator": ORCHESTRATOR,
+    "pyscripts": PYSCRIPTS,
     "storage": STORAGE,
 }
 

@@ -69,3 +69,6 @@ BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 Digest = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 """A 128-bit digest that can be indexed."""
+
+Blob = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+"""Bytes, up to some mebibytes."""

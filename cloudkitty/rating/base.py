@@ -56,6 +56,8 @@ class RatingModule(abc.ABC):
     always_enabled: ClassVar[bool] = False
     has_schema: ClassVar[bool] = False
     """Whether the module keeps tables of its own in the database."""
+    concurrent: ClassVar[bool] = False
+    """Whether its rule sets may rate in several threads at the same time."""
 
     def __init__(self, conf: cfg.ConfigOpts, database: Database) -> None:
         self.conf = conf

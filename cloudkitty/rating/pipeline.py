@@ -6,6 +6,7 @@ rates first, equal priorities by name; rules are read again only when their revi
 moved; scopes whose rules are the same share one rule set.
 """
 
+import contextlib
 import datetime
 import threading
 from collections.abc import Callable, Mapping
@@ -162,8 +163,13 @@ class Pipeline:
         with self._lock:
             if self._active is None:
                 self.refresh()
-            for loaded in self._active or ():
-                frame = _guarded(loaded.name, _rate, loaded, frame, scope_id, moment)
+            acting = [
+                (loaded, _guarded(loaded.name, loaded.rules, scope_id, moment))
+                for loaded in self._active or ()
+            ]
+        for loaded, rules in acting:
+            with contextlib.nullcontext() if loaded.module.concurrent else self._lock:
+                frame = _guarded(loaded.name, _rate, loaded.name, rules, frame)
         return frame
 
     def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
@@ -171,12 +177,10 @@ class Pipeline:
         return self.rate(frame, scope_id)
 
 
-def _rate(
-    loaded: _Loaded, frame: DataFrame, scope_id: str | None, at: datetime.datetime
-) -> DataFrame:
-    rated = loaded.rules(scope_id, at).rate(frame)
+def _rate(name: str, rules: RuleSet, frame: DataFrame) -> DataFrame:
+    rated = rules.rate(frame)
     if not isinstance(rated, DataFrame):
-        raise RatingError(f"rating module {loaded.name} returned {type(rated).__name__}, no frame")
+        raise RatingError(f"rating module {name} returned {type(rated).__name__}, no frame")
     return rated
 
 

@@ -6,6 +6,7 @@ from alembic import context
 from cloudkitty.db import models  # noqa: F401
 from cloudkitty.db.schema import METADATA
 from cloudkitty.rating.hashmap import models as hashmap_models  # noqa: F401
+from cloudkitty.rating.pyscripts import models as pyscripts_models  # noqa: F401
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/rating/module_config/pyscripts``: scripts.
+
+Invariants: a change is made by the store as a whole or refused; a PUT answers with the script and
+its URL, and may be repeated. Who may come here is decided where this is mounted.
+"""
+
+import datetime
+from collections.abc import Sequence
+
+from wsme.types import Unset
+
+from cloudkitty.rating.dated import DatedFilter
+from cloudkitty.rating.pyscripts.records import NewScript, ScriptRecord
+from cloudkitty.rating.pyscripts.store import ScriptStore
+from cloudkitty.rating.pyscripts.types import Script, Scripts
+from cloudkitty.rest import errors, objects, types
+from cloudkitty.rest.context import Context
+from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest.request import Request
+
+_SCRIPT = objects.names(NewScript)
+
+
+class PyscriptsController(Controller):
+    """The module's tree."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.children = {"scripts": ScriptsController(context)}
+
+    def handler(self, method: str, path: Sequence[str]) -> Handler:
+        # Also for what is not there: a client of the test suites of clouds relies on it.
+        raise errors.MethodNotAllowed(method=method, allow="OPTIONS")
+
+
+class ScriptsController(Controller):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.store = ScriptStore(context.database)
+
+    @expose(
+        Scripts,
+        types.Flag,
+        types.Flag,
+        types.Instant,
+        types.Instant,
+        types.Text,
+        types.Text,
+        types.Text,
+        types.Text,
+        types.Flag,
+    )
+    def get_all(
+        self,
+        request: Request,
+        no_data: bool = False,
+        deleted: bool = False,
+        start: datetime.datetime | None = None,
+        end: datetime.datetime | None = None,
+        updated_by: str | None = None,
+        created_by: str | None = None,
+        deleted_by: str | None = None,
+        description: str | None = None,
+        is_active: bool = False,
+    ) -> Scripts:
+        wanted = DatedFilter(
+            deleted=deleted,
+            start=start,
+            end=end,
+            updated_by=updated_by,
+            created_by=created_by,
+            deleted_by=deleted_by,
+            description=description,
+            is_active=is_active,
+        )
+        found = self.store.list(wanted, now=types.now(), data=not no_data)
+        return Scripts(scripts=[_shown(script) for script in found])
+
+    @expose(Script, types.Text, path=1)
+    def get_one(self, request: Request, script_id: str) -> Script:
+        return _shown(self.store.get(script_id))
+
+    @expose(Script, types.Flag, body=Script)
+    def post(
+        self, request: Request, force: bool = False, script_data: Script | None = None
+    ) -> Reply:
+        said = objects.said(script_data, _SCRIPT)
+        if "data" not in said:
+            raise errors.InvalidInput(name="data", value=None, problem="Mandatory field missing.")
+        script = self.store.create(
+            NewScript(**said), now=types.now(), user=request.caller.audit_name, force=force
+        )
+        return Reply.created(_shown(script), f"{request.resource_url}/{script.script_id}")
+
+    @expose(Script, types.Text, body=Script, path=1, status=201)
+    def put(
+        self, request: Request, script_id: str | None = None, script_data: Script | None = None
+    ) -> Reply:
+        name = script_id or getattr(script_data, "script_id", None)
+        if not name:
+            raise errors.MissingArgument(name="script_id")
+        script = self.store.update(
+            name,
+            objects.sent(script_data, _SCRIPT),
+            now=types.now(),
+            user=request.caller.audit_name,
+        )
+        return Reply.created(_shown(script), request.object_url(name))
+
+    @expose(None, types.Text, path=1, status=204)
+    def delete(self, request: Request, script_id: str) -> None:
+        self.store.delete(script_id, now=types.now(), user=request.caller.audit_name)
+
+
+def _shown(record: ScriptRecord) -> Script:
+    script = objects.typed(Script, record)
+    if record.data is None:
+        script.data = Unset
+    return script

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What pyscripts says of scripts that are not there."""
+
+from cloudkitty.rating.errors import NotFound
+
+
+def no_such_script(script_id: str) -> NotFound:
+    return NotFound(f"No such script: None (UUID: {script_id})")

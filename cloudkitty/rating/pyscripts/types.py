@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts as JSON; member names and limits are the ones that clients know.
+
+Invariant: what a client may send and we set by ourselves (id, audit) is accepted and ignored; a
+checksum is not accepted.
+"""
+
+import wsme.types
+from wsme.types import wsattr
+
+from cloudkitty.rating.pyscripts.records import SOURCE_LENGTH
+from cloudkitty.rating.types import DatedRule, Name
+from cloudkitty.rest import types
+from cloudkitty.rest.objects import mandatory
+
+Source = types.TextType(max_length=SOURCE_LENGTH)
+
+
+class Script(DatedRule):
+    """A program that sets prices."""
+
+    script_id = types.Uuid
+    name = mandatory(Name)
+    data = Source
+    checksum = wsattr(types.Text, readonly=True)
+
+
+class Scripts(wsme.types.Base):  # type: ignore[misc]
+    scripts = [Script]
