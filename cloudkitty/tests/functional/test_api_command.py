@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import datetime
+import json
 import os
 import pathlib
 import socket
@@ -160,7 +161,7 @@ def client(live: LiveApi) -> Any:
 
 def test_client_modules_and_metrics(client: Any) -> None:
     names = [module["module_id"] for module in client.rating.get_module()["modules"]]
-    assert names == ["hashmap", "noop"]
+    assert names == ["hashmap", "noop", "pyscripts"]
     client.rating.update_module(module_id="hashmap", enabled=True, priority=7)
     module = client.rating.get_module(module_id="hashmap")
     assert (module["enabled"], module["priority"]) == (True, 7)
@@ -204,6 +205,38 @@ def test_client_rules_and_quotes(client: Any) -> None:
     assert service not in {one["service_id"] for one in hashmap.get_service()["services"]}
 
 
+def test_client_scripts(client: Any) -> None:
+    pyscripts = client.rating.pyscripts
+    script = pyscripts.create_script(name="tripled", data="price = 3\n")
+    script_id = script["script_id"]
+    assert pyscripts.get_script(script_id=script_id) == script
+    listed = {one["name"]: one for one in pyscripts.list_scripts(no_data=True)["scripts"]}
+    assert "data" not in listed["tripled"]
+    assert listed["tripled"]["checksum"] == script["checksum"]
+    ended = pyscripts.update_script(script_id=script_id, end="3000-01-01")
+    assert (ended["end"], ended["data"]) == ("3000-01-01T23:59:59", "price = 3\n")
+    pyscripts.delete_script(script_id=script_id)
+    left = pyscripts.list_scripts()["scripts"]
+    assert script_id not in {one["script_id"] for one in left}
+
+
+def test_commands_of_the_client_for_scripts(live: LiveApi, tmp_path: pathlib.Path) -> None:
+    source = tmp_path / "script.py"
+    source.write_text("# Größe\nprice = 1\n")
+    later = "3000-01-01"
+    shown = command(live, f"pyscript create by-command {source} --start {later} -f json")
+    script = json.loads(shown)[0]
+    script_id = script["Script ID"]
+    assert script["Data"] == source.read_text()
+    assert "by-command" in command(live, "pyscript list")
+    assert script["Checksum"] in command(live, f"pyscript get {script_id}")
+    source.write_text("price = 2\n")
+    changed = command(live, f"pyscript update {script_id} -d {source} -f json")
+    assert json.loads(changed)[0]["Data"] == "price = 2\n"
+    command(live, f"pyscript delete {script_id}")
+    assert script_id not in command(live, "pyscript list")
+
+
 def test_client_reports(client: Any) -> None:
     assert client.report.get_tenants(**JANUARY) == ["alpha", "beta"]
     assert Decimal(client.report.get_total(tenant_id="alpha", **JANUARY)) == Decimal("1.45")
@@ -234,6 +267,11 @@ def test_client_reports(client: Any) -> None:
     ],
 )
 def test_commands_of_the_client(live: LiveApi, words: str, shown: str) -> None:
+    assert shown in command(live, words)
+
+
+def command(live: LiveApi, words: str) -> str:
+    """What the command-line client prints."""
     done = subprocess.run(
         [
             sys.executable,
@@ -249,4 +287,4 @@ def test_commands_of_the_client(live: LiveApi, words: str, shown: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert shown in done.stdout
+    return done.stdout

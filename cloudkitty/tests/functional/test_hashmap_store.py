@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hashmap store on every database."""
 
-import concurrent.futures
 import datetime
-import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -15,7 +13,7 @@ from oslo_db import exception as db_exception
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.period import UTC, Period
-from cloudkitty.rating.errors import Conflict, Invalid, NotFound, RulesError
+from cloudkitty.rating.errors import Conflict, Invalid, NotFound
 from cloudkitty.rating.hashmap import models
 from cloudkitty.rating.hashmap.records import (
     Field,
@@ -31,6 +29,7 @@ from cloudkitty.rating.hashmap.records import (
 from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rating.hashmap.store import HashmapStore
 from cloudkitty.rating.state import ModuleStates
+from cloudkitty.tests.racing import race
 
 NOW = datetime.datetime(2026, 1, 5, 10, 0, 0, tzinfo=UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -439,22 +438,6 @@ def test_database_itself_refuses_a_second_live_name(shop: Shop) -> None:
         del row["id"]
         row["mapping_id"] = NOWHERE
         connection.execute(models.mappings.insert().values(row))
-
-
-def race(calls: list[Callable[[], object]]) -> list[str]:
-    """Make all calls at the same time, and return what became of each."""
-    barrier = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> str:
-        barrier.wait()
-        try:
-            call()
-        except RulesError as error:
-            return type(error).__name__
-        return "done"
-
-    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
-        return sorted(pool.map(run, calls))
 
 
 def test_of_racing_equal_mappings_one_is_created(shop: Shop) -> None:
