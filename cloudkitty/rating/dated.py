@@ -47,8 +47,8 @@ class DatedFilter:
     deleted: bool = False
     start: datetime.datetime | None = None
     end: datetime.datetime | None = None
-    created_by: str | None = None
     updated_by: str | None = None
+    created_by: str | None = None
     deleted_by: str | None = None
     description: str | None = None
     is_active: bool = False

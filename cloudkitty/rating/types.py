@@ -15,6 +15,19 @@ Value = types.TextType(max_length=TEXT_LENGTH)
 Description = types.TextType(max_length=DESCRIPTION_LENGTH)
 
 
+FILTER = (
+    types.Flag,
+    types.Instant,
+    types.Instant,
+    types.Text,
+    types.Text,
+    types.Text,
+    types.Text,
+    types.Flag,
+)
+"""Types of the arguments that lists of such rules take, in the order of ``DatedFilter``."""
+
+
 class DatedRule(wsme.types.Base):  # type: ignore[misc]
     """When a rule acts, and who has created, changed and deleted it."""
 

@@ -24,6 +24,7 @@ from cloudkitty.rating.hashmap.types import (
     Threshold,
     Thresholds,
 )
+from cloudkitty.rating.types import FILTER
 from cloudkitty.rest import errors, objects, types
 from cloudkitty.rest.context import Context
 from cloudkitty.rest.controller import Controller, Handler, Reply, expose
@@ -199,14 +200,7 @@ class MappingsController(StoreController):
         types.Flag,
         types.Text,
         types.Flag,
-        types.Flag,
-        types.Instant,
-        types.Instant,
-        types.Text,
-        types.Text,
-        types.Text,
-        types.Text,
-        types.Flag,
+        *FILTER,
         types.Flag,
     )
     def get_all(

@@ -14,6 +14,7 @@ from cloudkitty.rating.dated import DatedFilter
 from cloudkitty.rating.pyscripts.records import NewScript, ScriptRecord
 from cloudkitty.rating.pyscripts.store import ScriptStore
 from cloudkitty.rating.pyscripts.types import Script, Scripts
+from cloudkitty.rating.types import FILTER
 from cloudkitty.rest import errors, objects, types
 from cloudkitty.rest.context import Context
 from cloudkitty.rest.controller import Controller, Handler, Reply, expose
@@ -39,18 +40,7 @@ class ScriptsController(Controller):
         super().__init__(context)
         self.store = ScriptStore(context.database)
 
-    @expose(
-        Scripts,
-        types.Flag,
-        types.Flag,
-        types.Instant,
-        types.Instant,
-        types.Text,
-        types.Text,
-        types.Text,
-        types.Text,
-        types.Flag,
-    )
+    @expose(Scripts, types.Flag, *FILTER)
     def get_all(
         self,
         request: Request,

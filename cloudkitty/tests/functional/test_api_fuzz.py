@@ -19,6 +19,8 @@ from cloudkitty.tests.databases import TestServer
 HASHMAP = "/v1/rating/module_config/hashmap"
 IDENTIFIER = "11111111-2222-3333-4444-555555555555"
 
+PYSCRIPTS = "/v1/rating/module_config/pyscripts"
+
 PATHS = [
     "/v1/info/config",
     "/v1/info/metrics",
@@ -31,6 +33,7 @@ PATHS = [
     "/v1/report/tenants",
     "/v1/storage/dataframes",
     f"{HASHMAP}/types",
+    f"{PYSCRIPTS}/scripts",
     *(f"{HASHMAP}/{noun}" for noun in ("services", "fields", "groups", "mappings", "thresholds")),
 ]
 
@@ -38,6 +41,7 @@ NAMES = st.sampled_from(
     [
         "begin end tenant_id service all_tenants groupby resource_type module_id enabled priority",
         "resources volume desc name service_id field_id group_id mapping_id threshold_id cost",
+        "script_id data checksum no_data deleted end updated_by created_by deleted_by",
         "level type value start description force recursive no_group filter_tenant is_active all",
     ]
 ).flatmap(lambda words: st.sampled_from(words.split()))
@@ -57,6 +61,7 @@ HOSTILE = st.sampled_from(
         "9999-12-31T23:59:59",
         "9999-12-31T23:59:59-14:00",
         "é" * 300,
+        "a = (1, 2",
         "\ud800",
         "a\0b",
         "' OR 1=1 --",

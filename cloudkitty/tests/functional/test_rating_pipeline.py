@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rating pipeline: which modules rate, in which order, by which rules, and what fails."""
 
+import concurrent.futures as concurrent_futures
+import contextlib
 import datetime
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -21,6 +24,7 @@ from cloudkitty.rating.hashmap.records import NewMapping, NewThreshold
 from cloudkitty.rating.hashmap.store import HashmapStore
 from cloudkitty.rating.noop import Noop
 from cloudkitty.rating.pipeline import Broken, Pipeline, load_modules
+from cloudkitty.rating.pyscripts.module import Pyscripts
 from cloudkitty.rating.state import ModuleStates, move_revision
 
 NOW = datetime.datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -146,6 +150,23 @@ def test_quote_is_rated_like_usage(bench: Bench) -> None:
     assert bench.pipeline.quote(frame(), None).price == Decimal("0.50")
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_modules_that_can_rate_in_several_threads_at_once(bench: Bench, concurrent: bool) -> None:
+    meeting = threading.Barrier(2)
+
+    def meet(price: Decimal) -> Decimal:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)
+        return price
+
+    module = bench.module("guest", meet)
+    module.concurrent = concurrent  # type: ignore[misc]
+    bench.pipeline.refresh()
+    with concurrent_futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: bench.pipeline.rate(frame(), None), range(2)))
+    assert meeting.broken is not concurrent
+
+
 # Following the database
 
 
@@ -264,12 +285,13 @@ def test_module_that_returns_no_frame_fails_rating(
 
 def test_shipped_modules_are_found(conf: cfg.ConfigOpts, sqlite_database: Database) -> None:
     modules = load_modules(conf, sqlite_database)
-    assert {"hashmap", "noop"} <= modules.keys()
+    assert {"hashmap", "noop", "pyscripts"} <= modules.keys()
     assert list(modules) == sorted(modules)
-    noop, hashmap = modules["noop"], modules["hashmap"]
+    noop, hashmap, pyscripts = (modules[name] for name in ("noop", "hashmap", "pyscripts"))
     assert isinstance(noop, Noop)
     assert isinstance(hashmap, Hashmap)
-    assert (noop.hot_config, hashmap.hot_config) == (False, True)
+    assert isinstance(pyscripts, Pyscripts)
+    assert (noop.hot_config, hashmap.hot_config, pyscripts.hot_config) == (False, True, True)
     assert noop.config_controller(None) is None
 
 
