@@ -129,6 +129,7 @@ def attempt(order: wire.Order, payload: bytes, library: Library, sandbox: Sandbo
             content = wire.STARTED * number + _failure(_described(error, name))
             return wire.Reply(wire.Verdict.ENDED, 0, content)
     reader, sink = os.pipe()
+    wire.widen(sink)
     deadline = time.monotonic() + order.limits.wall_time + GRACE
     process = os.fork()
     if process == 0:

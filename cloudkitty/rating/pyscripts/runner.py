@@ -188,6 +188,7 @@ class _Child:
         self._source = self._process.stdout.fileno()
         for descriptor in (self._sink, self._source):
             os.set_blocking(descriptor, False)
+            wire.widen(descriptor)
         self.usable = True
         """Whether it waits for a request."""
 
