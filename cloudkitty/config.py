@@ -261,8 +261,15 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         ],
         allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
     )
-    if conf is not None:
-        db_options.set_defaults(conf, connection="sqlite:///$state_path/cloudkitty.sqlite")
+    connection = "sqlite:///$state_path/cloudkitty.sqlite"
+    # A migration that goes well is no news.
+    levels = [*oslo_log.get_default_log_levels(), "alembic=WARN"]
+    if conf is None:
+        cfg.set_defaults(db_options.database_opts, connection=connection)
+        oslo_log.set_defaults(default_log_levels=levels)
+    else:
+        conf.set_default("default_log_levels", levels)
+        db_options.set_defaults(conf, connection=connection)
         policy_opts.set_defaults(conf, "policy.yaml")
 
 

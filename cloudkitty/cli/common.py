@@ -54,9 +54,10 @@ def run(
 
 
 def set_up_logging(conf: cfg.ConfigOpts) -> None:
-    """Log as *conf* says, and keep quiet what libraries say about every start."""
-    quiet = [*log.get_default_log_levels(), "alembic=WARN"]
-    conf.set_default("default_log_levels", quiet)
+    """Log as *conf* says."""
+    # Without a file, a log would go between the lines of the command's output.
+    to_file = conf.log_file or conf.log_dir or conf.use_journal or conf.use_syslog
+    conf.set_default("use_stderr", not to_file)
     log.setup(conf, config.PROJECT)
 
 

@@ -173,10 +173,12 @@ class CeilometerCollector(Collector):
             except money.NotAnAmount:
                 dropped += 1
                 continue
-            values = tuple(usage.attribute(name, about) for name in names)
+            values = tuple([usage.attribute(name, about) for name in names])
             series = self.registry.of(shape, values)
             of_scope = quantities.setdefault(scope, {})
-            of_scope[series] = money.total((of_scope.get(series, money.ZERO), qty))
+            if series in of_scope:
+                qty = money.total((of_scope[series], qty))
+            of_scope[series] = qty
         if dropped:
             LOG.warning("%d values of meter %s were no numbers; dropped", dropped, metric.name)
         return {
@@ -192,7 +194,7 @@ def _raw(
     interval = extra_args["interval"]
     if kind == PRESENCE:
         is_whole = extra_args["rounding"] == "whole"
-        return Fraction(1) if is_whole else usage.presence(group, period, interval)
+        return money.ONE if is_whole else usage.presence(group, period, interval)
     if kind == DELTA:
         return usage.level(group, period, "sum", interval)
     return usage.level(group, period, extra_args["aggregation_method"], interval)

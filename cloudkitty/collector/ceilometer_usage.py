@@ -13,6 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from cloudkitty import money
 from cloudkitty import period as calendar
 from cloudkitty.period import UTC, Period
 
@@ -82,25 +83,28 @@ def level(
     mean = _number(group["avg"] if group["min"] != group["max"] else group["min"])
     if not mean.is_finite():
         return mean
-    return Fraction(mean) * presence(group, period, interval)
+    share = presence(group, period, interval)
+    return mean if share == 1 else Fraction(mean) * Fraction(share)
 
 
-def presence(group: Mapping[str, Any], period: Period, interval: int) -> Fraction:
+def presence(group: Mapping[str, Any], period: Period, interval: int) -> Decimal | Fraction:
     """Return for what share of the period a resource was there, from the times of its first and
     last sample in it, with samples every *interval* seconds.
 
     A sample stands for the interval that follows it. A resource whose first sample comes within
     an interval of the begin was there from the begin; a tenth more is allowed for late samples.
     """
-    slack = interval + interval // 10
+    slack = datetime.timedelta(seconds=interval + interval // 10)
     first = calendar.parse(group["duration_start"])
     last = calendar.parse(group["duration_end"])
-    since = period.begin if _seconds(period.begin, first) <= slack else first
-    if _seconds(last, period.end) <= slack:
+    since = period.begin if first - period.begin <= slack else first
+    if period.end - last <= slack:
+        if since == period.begin:
+            return money.ONE
         until = period.end
     else:
         until = last + datetime.timedelta(seconds=interval)
-    return Fraction(_seconds(since, until), period.seconds)
+    return Fraction(calendar.epoch(until) - calendar.epoch(since), period.seconds)
 
 
 def increments(samples: Iterable[Mapping[str, Any]], period: Period) -> list[Usage]:
@@ -154,11 +158,7 @@ def _instant(written: str) -> datetime.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _seconds(begin: datetime.datetime, end: datetime.datetime) -> int:
-    return calendar.epoch(end) - calendar.epoch(begin)
-
-
 def _written(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return str(value) if isinstance(value, int | Decimal) else json.dumps(value, sort_keys=True)
+    return str(value) if isinstance(value, int | Decimal) else json.dumps(value, default=str)

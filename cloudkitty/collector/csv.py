@@ -17,7 +17,8 @@ from oslo_config import cfg
 from cloudkitty import period as calendar
 from cloudkitty.collector import schema
 from cloudkitty.collector.base import CollectError, Collector, SourceUnavailable
-from cloudkitty.collector.csv_window import AMOUNT, LEVEL, Plan, Window
+from cloudkitty.collector.csv_rows import AMOUNT, LEVEL, Plan
+from cloudkitty.collector.csv_window import Window
 from cloudkitty.collector.metrics import MetricDefinition
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Points, Registry

@@ -1,110 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The moving window of the CSV collector: the rows that overlap a period, by metric and scope.
 
-Invariants: the files are read once from front to back; a row is parsed once, and its series and
-its quantity of a whole period are computed once; only rows that do not end before the window
-are kept; all arithmetic is exact until the one rounding of ``MetricDefinition.quantity``.
+Invariants: the files are read once from front to back; only rows that do not end before the
+window are kept.
 """
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
-from typing import TypeVar
+from sys import intern
 
 from cloudkitty import money, period
-from cloudkitty.collector.metrics import MetricDefinition
-from cloudkitty.dataframe import Points, Registry, Series
+from cloudkitty.collector.csv_rows import Plan, Row, remember
+from cloudkitty.dataframe import Points, Series
 from cloudkitty.usagefile import Fingerprint, Table, UsageFileError, fingerprint
-
-LEVEL = "level"
-AMOUNT = "amount"
-
-_MOST_TEXTS = 10_000
-
-_Value = TypeVar("_Value")
-
-
-class Row:
-    """One line of a file: a series held, or used, ``qty`` during ``[begin, end)``, in seconds
-    since 1970. ``series`` and ``whole`` are what ``plan`` has made of it."""
-
-    __slots__ = ("begin", "cells", "end", "line", "plan", "qty", "series", "table", "whole")
-
-    def __init__(self, table: Table, cells: list[str], begin: int, end: int, qty: Decimal) -> None:
-        self.table = table
-        self.line = table.line
-        self.cells = cells
-        self.begin = begin
-        self.end = end
-        self.qty = qty
-        self.plan: Plan | None = None
-        self.series: Series | None = None
-        self.whole: Decimal | None = None
-
-
-class Plan:
-    """How the rows of one metric definition become points of periods of one length."""
-
-    def __init__(self, definition: MetricDefinition, seconds: int, registry: Registry) -> None:
-        self.seconds = seconds
-        self._definition = definition
-        self._registry = registry
-        self._shape = registry.shape(definition.shape)
-        self._names = (*self._shape.groupby, *self._shape.metadata)
-        self._is_level = definition.extra_args["kind"] == LEVEL
-
-    def series(self, row: Row) -> Series:
-        """Return the series that the row is about."""
-        if row.plan is not self or row.series is None:
-            row.plan, row.series, row.whole = self, self._series(row), None
-        return row.series
-
-    def whole(self, row: Row) -> Decimal:
-        """Return the quantity of any period that the row covers as a whole."""
-        if row.plan is not self or row.whole is None:
-            self.series(row)
-            row.whole = self.quantity([row], row.begin)
-        return row.whole
-
-    def quantity(self, rows: Sequence[Row], begin: int) -> Decimal:
-        """Return the quantity of the period from *begin* for rows of one series that overlap it.
-
-        :raises UsageFileError: it is too large.
-        """
-        raw: Decimal | Fraction = rows[0].qty
-        end = begin + self.seconds
-        covered = [min(end, row.end) - max(begin, row.begin) for row in rows]
-        if not self._is_level:
-            raw = sum(
-                (
-                    Fraction(row.qty) * Fraction(seconds, row.end - row.begin)
-                    for row, seconds in zip(rows, covered, strict=True)
-                ),
-                Fraction(0),
-            )
-        elif sum(covered) != self.seconds or any(row.qty != raw for row in rows):
-            held = money.total(
-                money.times(row.qty, seconds) for row, seconds in zip(rows, covered, strict=True)
-            )
-            raw = Fraction(held) / self.seconds
-        try:
-            return self._definition.quantity(raw)
-        except money.NotAnAmount as error:
-            rows[0].table.fail(str(error), column="qty", line=rows[0].line)
-
-    def _series(self, row: Row) -> Series:
-        columns = row.table.columns
-        try:
-            values = tuple(row.cells[columns[name]] for name in self._names)
-        except KeyError as error:
-            row.table.fail(
-                f"the header lacks this column, which the metric {self._definition.name!r} has "
-                "among its groupby or metadata",
-                column=error.args[0],
-                line=1,
-            )
-        return self._registry.of(self._shape, values)
 
 
 class Bucket:
@@ -266,7 +175,8 @@ class Window:
             if not metric or not scope:
                 table.fail("is empty", column="metric" if not metric else self._scope_key)
             if end > self.begin:
-                yield Row(table, cells, begin, end, qty), metric, scope
+                # Most texts repeat: one object each keeps a million rows small.
+                yield Row(table, list(map(intern, cells)), begin, end, qty), metric, scope
 
     def _instant(self, table: Table, column: str, written: str) -> int:
         known = self._instants.get(written)
@@ -276,21 +186,13 @@ class Window:
             seconds = period.epoch(period.parse(written))
         except period.NotAnInstant as error:
             table.fail(str(error), column=column)
-        return _remember(self._instants, written, seconds)
+        return remember(self._instants, written, seconds)
 
     def _amount(self, table: Table, written: str) -> Decimal:
         known = self._amounts.get(written)
         if known is not None:
             return known
         try:
-            return _remember(self._amounts, written, money.amount(written))
+            return remember(self._amounts, written, money.amount(written))
         except money.NotAnAmount as error:
             table.fail(str(error), column="qty")
-
-
-def _remember(cache: dict[str, _Value], key: str, value: _Value) -> _Value:
-    """Keep what a text was parsed to; texts repeat, and the cache must not grow with the files."""
-    if len(cache) >= _MOST_TEXTS:
-        cache.clear()
-    cache[key] = value
-    return value

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads YAML the way a price list is read: numbers keep the value that is written.
 
-Invariants: a number with a point is a ``Decimal`` made from its text; a date stays text; a key
-given twice is a mistake; every mistake names its line.
+Invariants: a number with a point is a ``Decimal`` made from its text; a whole number is decimal
+(``010`` is no eight, ``1:30`` no ninety: both stay text, as does a date); a key given twice is a
+mistake; every mistake names its line.
 """
 
 import decimal
@@ -58,6 +59,15 @@ class _Loader(yaml.SafeLoader):
                 )
             lines.setdefault(key, line)
 
+    def construct_whole(self, node: yaml.ScalarNode) -> object:
+        written = str(self.construct_scalar(node))
+        try:
+            whole = int(written)
+        except ValueError:
+            return written
+        has_leading_zero = len(written.lstrip("+-")) > 1 and written.lstrip("+-")[0] == "0"
+        return written if has_leading_zero else whole
+
     def construct_number(self, node: yaml.ScalarNode) -> object:
         written = self.construct_scalar(node)
         try:
@@ -66,6 +76,7 @@ class _Loader(yaml.SafeLoader):
             return written
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
 
 

@@ -54,6 +54,8 @@ class RatingModule(abc.ABC):
     description: ClassVar[str]
     hot_config: ClassVar[bool] = False
     always_enabled: ClassVar[bool] = False
+    has_schema: ClassVar[bool] = False
+    """Whether the module keeps tables of its own in the database."""
 
     def __init__(self, conf: cfg.ConfigOpts, database: Database) -> None:
         self.conf = conf

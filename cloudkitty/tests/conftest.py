@@ -2,6 +2,7 @@
 """Fixtures that every test may use."""
 
 import pathlib
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -57,3 +58,16 @@ def sqlite_database(
     database = sqlite_server.fresh(conf, tmp_path)
     yield database
     database.dispose()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests each kind of database had, and how many were skipped."""
+    ran: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            parameters = report.nodeid.partition("[")[2].rstrip("]").split("-")
+            ran.update(dialect for dialect in DIALECTS if dialect in parameters)
+    counts = ", ".join(f"{dialect} {ran[dialect]}" for dialect in DIALECTS)
+    skipped = len(terminalreporter.getreports("skipped"))
+    terminalreporter.write_line(f"tests by database: {counts}; skipped: {skipped}")

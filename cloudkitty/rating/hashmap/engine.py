@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hashmap's arithmetic: from the rules that act for one scope at one instant, and the points of
-a frame, to prices.
+"""Hashmap's rules for one scope at one instant, applied to the points of a frame.
 
-Invariants: pure, no clock, no database, no log; every operation is rounded half to even to 28
-significant digits, in the order ((rate * flat) * qty), then the threshold; what is cached
-changes the speed and never a price. What acts:
+Invariants: pure, no clock, no database, no log; what is cached changes the speed and never a
+price. A mapping of a service acts on all its points, one of a field where the attribute's text
+equals its value; a threshold where the quantity or the attribute's number is at least its
+level. The amounts of groups add up, and are added to the price that the point has already.
 
-* a mapping of a service on all its points, one of a field where the attribute's text equals
-  its value; within a group rates multiply, and of flat costs the largest counts;
-* of all thresholds that a point reaches in a group one, that of the highest level above -1;
-  on equal levels the one met first: the service's, then by field as created;
-* the groups' amounts add up, and are added to the price that the point has already.
+A series is looked up once in a period. What it costs depends only on which rules of each field
+act on its attributes, and is compiled once for each such combination.
 """
 
 import datetime
 import decimal
-import functools
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,111 +19,14 @@ from decimal import Decimal
 
 from cloudkitty import money
 from cloudkitty.dataframe import DataFrame, Points, Series, Shape
-from cloudkitty.rating.hashmap.rules import Mapping, RuleType, Threshold
+from cloudkitty.rating.hashmap.prices import Price, Tally, add
+from cloudkitty.rating.hashmap.rules import Mapping, Threshold
 
 SERIES_SLACK = 10_000
 """How many series of the past a service's rules may remember beside twice the living ones."""
 
 PRICES_KEPT = 100_000
 """Most combinations of attribute values that a service's rules are kept compiled for."""
-
-LOWEST_LEVEL = Decimal(-1)
-"""Only a threshold above this level can act."""
-
-Amount = Callable[[Decimal], Decimal]
-"""From a quantity to what it costs; to be called in the context ``money.RATING``."""
-
-Price = tuple[Decimal, Amount | None]
-"""The price of a unit or, if there is a function, the amount."""
-
-
-class _Tally:
-    """What the rules of one group make of one combination of attribute values."""
-
-    __slots__ = ("best", "flat", "rate", "tiers")
-
-    def __init__(self) -> None:
-        self.flat = money.ZERO
-        self.rate = money.ONE
-        self.best: Threshold | None = None
-        self.tiers: list[Threshold] = []
-
-    def copy(self) -> "_Tally":
-        """Return a tally that goes on from here with the rules of fields."""
-        other = _Tally()
-        other.flat, other.rate, other.tiers = self.flat, self.rate, self.tiers
-        return other
-
-    def apply(self, mapping: Mapping) -> None:
-        if mapping.type is RuleType.RATE:
-            self.rate = self.rate * mapping.cost
-        elif mapping.cost > self.flat:
-            self.flat = mapping.cost
-
-    def consider_service(self, threshold: Threshold) -> None:
-        if threshold.level > LOWEST_LEVEL:
-            self.tiers.append(threshold)
-
-    def consider_field(self, threshold: Threshold) -> None:
-        if threshold.level > (LOWEST_LEVEL if self.best is None else self.best.level):
-            self.best = threshold
-
-    def price(self) -> Price:
-        unit = self.rate * self.flat
-        best, tiers = self.best, self.tiers
-        if best is None:
-            below = unit
-        else:
-            tiers = [tier for tier in tiers if tier.level >= best.level]
-            if best.type is RuleType.FLAT:
-                below = self.rate * (self.flat + best.cost)
-            else:
-                below = self.rate * best.cost * self.flat
-        return below, _tiered(below, unit, tiers) if tiers else None
-
-
-def _tiered(below: Decimal, unit: Decimal, thresholds: Sequence[Threshold]) -> Amount:
-    """Return a price of *below* a unit up to the lowest of *thresholds*, then of *unit* a unit,
-    changed by the highest threshold reached."""
-    falling = sorted(thresholds, key=lambda threshold: threshold.level, reverse=True)
-    tiers = [(tier.level, tier.cost, tier.type is RuleType.FLAT) for tier in falling]
-    lowest = falling[-1].level
-
-    def amount(qty: Decimal) -> Decimal:
-        if qty >= lowest:
-            for level, cost, flat in tiers:
-                if qty >= level:
-                    return unit * qty + cost if flat else unit * qty * cost
-        return below * qty
-
-    return amount
-
-
-def _sum(prices: Iterable[Price]) -> Price:
-    """Return the prices of several groups as one."""
-    prices = [price for price in prices if price[0] or price[1]]
-    if not prices:
-        return money.ZERO, None
-    if len(prices) == 1:
-        return prices[0]
-    units = tuple([unit for unit, amount in prices if amount is None])
-    if len(units) == len(prices):
-        return money.ZERO, functools.partial(_of_units, units)
-    return money.ZERO, functools.partial(_of_prices, tuple(prices))
-
-
-def _of_units(units: Sequence[Decimal], qty: Decimal) -> Decimal:
-    total = money.ZERO
-    for unit in units:
-        total += unit * qty
-    return total
-
-
-def _of_prices(prices: Sequence[Price], qty: Decimal) -> Decimal:
-    total = money.ZERO
-    for unit, amount in prices:
-        total += unit * qty if amount is None else amount(qty)
-    return total
 
 
 class _Acting:
@@ -208,12 +107,12 @@ class ServiceRules:
     ) -> None:
         self._fields = fields
         self._on_skipped = on_skipped
-        self._own: dict[str | None, _Tally] = {}
+        self._own: dict[str | None, Tally] = {}
         with decimal.localcontext(money.RATING):
             for mapping in mappings:
-                self._own.setdefault(mapping.group, _Tally()).apply(mapping)
+                self._own.setdefault(mapping.group, Tally()).apply(mapping)
             for threshold in thresholds:
-                self._own.setdefault(threshold.group, _Tally()).consider_service(threshold)
+                self._own.setdefault(threshold.group, Tally()).consider_service(threshold)
             self._own_prices = {group: tally.price() for group, tally in self._own.items()}
         self._prices: dict[tuple[_Acting, ...], tuple[Price, Sequence[str]]] = {}
         self._bound: dict[Series, Price] = {}
@@ -284,7 +183,7 @@ class ServiceRules:
         return price
 
     def _compile(self, acting: tuple[_Acting, ...]) -> tuple[Price, Sequence[str]]:
-        tallies: dict[str | None, _Tally] = {}
+        tallies: dict[str | None, Tally] = {}
         skipped: tuple[str, ...] = ()
         for rules in acting:
             for mapping in rules.mappings:
@@ -293,14 +192,14 @@ class ServiceRules:
                 self._tally(tallies, threshold.group).consider_field(threshold)
             skipped += rules.skipped
         prices = self._own_prices | {group: tally.price() for group, tally in tallies.items()}
-        return _sum(prices.values()), skipped
+        return add(prices.values()), skipped
 
-    def _tally(self, tallies: dict[str | None, _Tally], group: str | None) -> _Tally:
+    def _tally(self, tallies: dict[str | None, Tally], group: str | None) -> Tally:
         """Return the tally of a group, which goes on from what the service's own rules make."""
         tally = tallies.get(group)
         if tally is None:
             own = self._own.get(group)
-            tally = tallies[group] = _Tally() if own is None else own.copy()
+            tally = tallies[group] = Tally() if own is None else own.copy()
         return tally
 
     def _forget_the_dead(self, at: datetime.datetime, count: int) -> None:
@@ -335,3 +234,13 @@ class RuleSet:
                 if rules is not None:
                     rules.rate(points, frame.period.begin)
         return frame
+
+    @property
+    def skipped(self) -> dict[tuple[str, str], int]:
+        """By service and field, how many series have a value that is no number where a threshold
+        would want one."""
+        return {
+            (service, field): count
+            for service, rules in self._services.items()
+            for field, count in rules.skipped.items()
+        }

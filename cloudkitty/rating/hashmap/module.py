@@ -41,6 +41,7 @@ class Hashmap(RatingModule):
     module_name = MODULE
     description = "HashMap rating module."
     hot_config = True
+    has_schema = True
 
     def load(self) -> RuleBook:
         try:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from cloudkitty import period
 from cloudkitty.db.engine import Database
-from cloudkitty.rating.hashmap import checks, errors, rows
+from cloudkitty.rating.hashmap import checks, errors, loading, rows
 from cloudkitty.rating.hashmap.book import Book
 from cloudkitty.rating.hashmap.models import fields, groups, mappings, services, thresholds
 from cloudkitty.rating.hashmap.records import (
@@ -33,9 +33,6 @@ from cloudkitty.rating.hashmap.records import (
     Service,
     ThresholdRecord,
 )
-from cloudkitty.rating.hashmap.rules import Mapping as MappingRule
-from cloudkitty.rating.hashmap.rules import RuleType
-from cloudkitty.rating.hashmap.rules import Threshold as ThresholdRule
 from cloudkitty.rating.state import move_revision
 
 MODULE = "hashmap"
@@ -359,67 +356,7 @@ class HashmapStore:
     def load_rules(self, on_skipped: Callable[[str, str], None] | None = None) -> Book:
         """Return every live rule, in a fixed number of queries; for *on_skipped* see ``Book``."""
         with self._database.reader() as connection:
-            parts = _rules_and_fields(connection)
-        return Book(*parts) if on_skipped is None else Book(*parts, on_skipped)
-
-
-def _rules_and_fields(
-    connection: Connection,
-) -> tuple[list[MappingRule], list[ThresholdRule], list[tuple[str, str]]]:
-    """Return every live rule, and fields with their services, each in order of creation."""
-    known = connection.execute(
-        sa.select(services.c.name, fields.c.name).join_from(fields, services).order_by(fields.c.id)
-    )
-    columns = mappings.c
-    found = connection.execute(
-        _rules(mappings, columns.value, columns.start, columns.end, live=columns.deleted.is_(None))
-    )
-    mapping_rules = [
-        MappingRule(
-            service=service,
-            field=field,
-            type=RuleType(kind),
-            cost=cost,
-            group=None if group is None else str(group),
-            tenant=tenant,
-            value=value,
-            start=start,
-            end=end,
-        )
-        for service, field, kind, cost, group, tenant, value, start, end in found
-    ]
-    found = connection.execute(_rules(thresholds, thresholds.c.level, live=sa.true()))
-    threshold_rules = [
-        ThresholdRule(
-            service=service,
-            field=field,
-            type=RuleType(kind),
-            cost=cost,
-            group=None if group is None else str(group),
-            tenant=tenant,
-            level=level,
-        )
-        for service, field, kind, cost, group, tenant, level in found
-    ]
-    return mapping_rules, threshold_rules, [(service, field) for service, field in known]
-
-
-def _rules(
-    rules: sa.Table, *columns: sa.Column[Any], live: sa.ColumnElement[bool]
-) -> sa.Select[Any]:
-    """Select rules with the names of their parents, in order of creation."""
-    service = sa.func.coalesce(rules.c.service_id, fields.c.service_id)
-    common = (rules.c.type, rules.c.cost, rules.c.group_id, rules.c.tenant_id)
-    return (
-        sa.select(services.c.name, fields.c.name, *common, *columns)
-        .select_from(
-            rules.outerjoin(fields, fields.c.id == rules.c.field_id).join(
-                services, services.c.id == service
-            )
-        )
-        .where(live)
-        .order_by(rules.c.id)
-    )
+            return loading.book(connection, on_skipped)
 
 
 def _refuse_taken(

@@ -369,6 +369,7 @@ def test_field_without_number_is_told_once_and_counted_by_series() -> None:
     registry = Registry()
     for vcpus in ("large", "huge", "large", "4"):
         price(rules, "1", {"vcpus": vcpus}, registry=registry)
+    assert rules.rules(None, NINE)[0].skipped == {("instance", "vcpus"): 2}
     assert told == [("instance", "vcpus")]
 
 

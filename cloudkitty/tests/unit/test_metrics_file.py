@@ -102,6 +102,8 @@ class TestDefinition:
             ("0.5/3", Fraction(1, 6)),
             ("7", Fraction(7)),
             ("-2", Fraction(-2)),
+            ("010", Fraction(10)),
+            ("1_000", Fraction(1000)),
             ("1e-3", Fraction(1, 1000)),
             ("1.0e-3", Fraction(1, 1000)),
             (
@@ -161,6 +163,8 @@ class TestMistakes:
         [
             ("factor: 1/0", "factor: 1/0 divides by zero"),
             ("factor: abc", f"factor: {NUMBER} 'abc'"),
+            ("factor: 1:30", f"factor: {NUMBER} '1:30'"),
+            ("factor: 0x10", f"factor: {NUMBER} '0x10'"),
             ("factor: .nan", f"factor: {NUMBER} '.nan'"),
             ("factor: nan", f"factor: {NUMBER} 'nan'"),
             ("offset: .inf", f"offset: {NUMBER} '.inf'"),
