@@ -19,6 +19,7 @@ from cloudkitty.db.engine import Database
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher
 from cloudkitty.period import UTC, Period
+from cloudkitty.processor import memory
 from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
 from cloudkitty.processor.worker import Outcome, Retry, Worker
@@ -162,6 +163,7 @@ def bench(url: str | None, cloud: Cloud) -> Iterator[tuple[Bench, Database, path
     with common.fresh_database(url) as (conf, database):
         price(database)
         made = Bench(conf, database, cloud)
+        memory.settle()
         yield made, database, pathlib.Path(conf.state_path)
         made.close()
 
