@@ -119,7 +119,11 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
     )
     try:
         engine: Engine = engines.create_engine(
-            url, max_retries=0, **{name: options[name] for name in names}
+            url,
+            max_retries=0,
+            # Only green threads need to be woken up whenever a connection is given back.
+            thread_checkin=False,
+            **{name: options[name] for name in names},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
