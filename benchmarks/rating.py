@@ -257,7 +257,7 @@ def run(
     settled = pipeline()
     unchanged = common.median_seconds(lambda: settled.refresh, 5)
     first_period = common.median_seconds(first, 7)
-    repeated = common.median_seconds(lambda: rating(settled), 31)
+    repeated = common.median_seconds(lambda: rating(settled), 61)
 
     checked = [settled.rate(frame, scope) for scope, frame in frames(usage)]
     total = money.total(frame.price for frame in checked)

@@ -167,7 +167,12 @@ class Pipeline:
         return frame
 
     def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
-        """Return *frame* with the prices it would have; nothing is stored."""
+        """Return *frame* with the prices it would have by the rules as they are in the database
+        now.
+
+        :raises RatingError: as ``refresh`` and ``rate`` do.
+        """
+        self.refresh()
         return self.rate(frame, scope_id)
 
 
