@@ -19,24 +19,20 @@ Fingerprint = tuple[tuple[int, int, int, int], ...]
 
 
 class UsageFileError(Exception):
-    """A file is wrong; the message names file, line and column."""
-
-
-class UsageFileUnreadable(UsageFileError):
-    """A file cannot be read at all; the message names it."""
+    """A file is wrong or cannot be read; the message names file, line and column."""
 
 
 def fingerprint(paths: Iterable[str]) -> Fingerprint:
     """Return what tells these files, as they are now, from changed ones.
 
-    :raises UsageFileUnreadable: one is not there.
+    :raises UsageFileError: one is not there.
     """
     found = []
     for path in paths:
         try:
             status = os.stat(path)
         except OSError as error:
-            raise UsageFileUnreadable(f"cannot read {path}: {error.strerror}") from error
+            raise UsageFileError(f"cannot read {path}: {error.strerror}") from error
         found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)
 
@@ -54,7 +50,7 @@ class Table:
         try:
             self._stream = _open(path)
         except OSError as error:
-            raise UsageFileUnreadable(f"cannot read {path}: {error.strerror}") from error
+            raise UsageFileError(f"cannot read {path}: {error.strerror}") from error
         self._reader = csv.reader(self._stream, strict=True)
         self.columns: dict[str, int] = {}
         try:

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from cloudkitty import money
 from cloudkitty.collector import ceilometer_usage as usage
 from cloudkitty.collector import schema
-from cloudkitty.collector.base import CollectError, Collector
+from cloudkitty.collector.base import Collector, SourceUnavailable
 from cloudkitty.collector.ceilometer_client import CeilometerClient, Item, Only
 from cloudkitty.collector.ceilometer_usage import AGGREGATION_METHODS, TIME_MEAN, Usage
 from cloudkitty.collector.metrics import MetricDefinition
@@ -99,7 +99,7 @@ class CeilometerCollector(Collector):
                 found = self._measured(metric, period, only, kind)
             return self._points(metric, found, set(scopes))
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise CollectError(
+            raise SourceUnavailable(
                 f"the metering API's answer about meter {metric.name!r} in {period} has not the "
                 f"form of version 2: {type(error).__name__}: {error}"
             ) from error

@@ -3,7 +3,8 @@
 
 Invariants: numbers become ``Decimal`` from the text of the answer; an answer is whole or an
 error, never cut short; requests are repeated a bounded number of times; every error says what
-was asked, of which URL, and which option would help.
+was asked, of which URL, and which option would help. As questions are about all scopes, no error
+would go away with fewer of them: all are ``SourceUnavailable``.
 """
 
 import json
@@ -17,7 +18,7 @@ from keystoneauth1 import exceptions as keystone_errors
 from keystoneauth1 import loading as keystone_loading
 from oslo_config import cfg
 
-from cloudkitty.collector.base import CollectError, SourceUnavailable
+from cloudkitty.collector.base import SourceUnavailable
 from cloudkitty.config import ConfigurationError
 from cloudkitty.period import UTC, Period
 
@@ -71,14 +72,14 @@ class CeilometerClient:
     def resources(self, window: Period, only: Only | None) -> list[Item]:
         """Return every resource with a sample in the window, as its last sample there says.
 
-        :raises CollectError: there are more than ``page_size``.
+        :raises SourceUnavailable: there are more than ``page_size``.
         """
         with self._api.asking("resources"):
             found = list(
                 self._resources.list(q=_query(window, only), links=False, limit=self._page_size + 1)
             )
         if len(found) > self._page_size:
-            raise CollectError(
+            raise SourceUnavailable(
                 f"more than {self._page_size} resources have samples in {window}, and the metering "
                 f"API lists them in one piece: raise [{GROUP}] page_size"
             )
@@ -87,7 +88,7 @@ class CeilometerClient:
     def samples(self, meter: str, window: Period, only: Only | None) -> Iterator[Item]:
         """Yield the samples of the window in the order of time, page by page.
 
-        :raises CollectError: a whole page of them has one time.
+        :raises SourceUnavailable: a whole page of them has one time.
         """
         since, seen = _text(window.begin), set[str]()
         while True:
@@ -98,7 +99,7 @@ class CeilometerClient:
                 return
             last = page[-1]["timestamp"]
             if not fresh:
-                raise CollectError(
+                raise SourceUnavailable(
                     f"{self._page_size} samples of meter {meter!r} or more have the time {last}: "
                     f"raise [{GROUP}] page_size"
                 )
@@ -257,7 +258,7 @@ class _Question:
         if told is not None:
             raise told from error
 
-    def _told(self, error: BaseException | None) -> CollectError | None:
+    def _told(self, error: BaseException | None) -> SourceUnavailable | None:
         asked = f"asking for {self._what}: {self._where}"
         match error:
             case _Refused(status=401 | 403 as status):
@@ -270,12 +271,10 @@ class _Question:
                     f"asking for {self._what}: the identity service refuses the credentials in "
                     f"[{GROUP}]: {error}"
                 )
-            case _Refused(status=status) if status in _BUSY:
-                return SourceUnavailable(f"{asked} answers {status} {error}")
             case _Refused(status=status):
-                return CollectError(f"{asked} answers {status} {error}")
+                return SourceUnavailable(f"{asked} answers {status} {error}")
             case _NotJson():
-                return CollectError(f"{asked} gives an answer that cannot be read: {error}")
+                return SourceUnavailable(f"{asked} gives an answer that cannot be read: {error}")
             case keystone_errors.EndpointNotFound() | keystone_errors.EmptyCatalog():
                 return SourceUnavailable(
                     f"asking for {self._what}: the service catalogue has no service of type "

@@ -7,9 +7,8 @@ one row. Invariants: the files are read once, in the order of time, for all metr
 all periods of a catch-up; memory grows with what overlaps one period, not with the files.
 """
 
-import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import voluptuous as vol
 from oslo_config import cfg
@@ -23,7 +22,7 @@ from cloudkitty.collector.metrics import MetricDefinition
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Points, Registry
 from cloudkitty.period import Period
-from cloudkitty.usagefile import UsageFileError, UsageFileUnreadable, fingerprint
+from cloudkitty.usagefile import UsageFileError, fingerprint
 
 _OPTION = "[collector_csv] file"
 
@@ -56,10 +55,9 @@ class CsvCollector(Collector):
         self, metric: MetricDefinition, period: Period, scopes: Sequence[str]
     ) -> Mapping[str, Points]:
         with self._lock:
+            window = self._window(period)
             try:
-                return self._fetch(metric, period, scopes)
-            except UsageFileUnreadable as error:
-                raise SourceUnavailable(f"{_OPTION}: {error}") from error
+                return self._points(window, metric, period, scopes)
             except UsageFileError as error:
                 raise CollectError(f"{_OPTION}: {error}") from error
 
@@ -68,16 +66,15 @@ class CsvCollector(Collector):
             while self._windows:
                 self._windows.pop().close()
 
-    def _fetch(
-        self, metric: MetricDefinition, period: Period, scopes: Sequence[str]
+    def _points(
+        self, window: Window, metric: MetricDefinition, period: Period, scopes: Sequence[str]
     ) -> dict[str, Points]:
-        begin = calendar.epoch(period.begin)
         plan = self._plan(metric, period.seconds)
-        with self._window(begin, begin + period.seconds) as window:
-            buckets = window.buckets(metric.name)
-            answers = {
-                scope: buckets[scope].points(plan, begin) for scope in scopes if scope in buckets
-            }
+        begin = calendar.epoch(period.begin)
+        buckets = window.buckets(metric.name)
+        answers = {
+            scope: buckets[scope].points(plan, begin) for scope in scopes if scope in buckets
+        }
         return {scope: points for scope, points in answers.items() if points}
 
     def _plan(self, metric: MetricDefinition, seconds: int) -> Plan:
@@ -86,20 +83,26 @@ class CsvCollector(Collector):
             self._plans[key] = Plan(metric, seconds, self.registry)
         return self._plans[key]
 
-    @contextlib.contextmanager
-    def _window(self, begin: int, end: int) -> Iterator[Window]:
-        """The window nearest before the period, moved to it; one in which a wrong row was met
-        is not used again."""
-        window = self._nearest(begin)
+    def _window(self, period: Period) -> Window:
+        """The window nearest before the period, moved to it; one that has met a wrong row is not
+        used again.
+
+        :raises SourceUnavailable: a file is wrong for whatever scope.
+        """
+        begin = calendar.epoch(period.begin)
         try:
-            window.move(begin, end)
-            yield window
-        except UsageFileError:
-            window.close()
-            raise
+            window = self._nearest(begin)
+            try:
+                window.move(begin, begin + period.seconds)
+            except UsageFileError:
+                window.close()
+                raise
+        except UsageFileError as error:
+            raise SourceUnavailable(f"{_OPTION}: {error}") from error
         self._windows.append(window)
         if len(self._windows) > _MOST_WINDOWS:
             self._windows.pop(0).close()
+        return window
 
     def _nearest(self, begin: int) -> Window:
         """Take the window nearest before *begin* out of the list, or open a new one; windows on

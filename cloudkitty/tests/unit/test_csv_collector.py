@@ -334,7 +334,7 @@ class TestMistakes:
     )
     def test_in_a_row(self, collect: Collect, line: str, expected: str) -> None:
         collector = collect([row("00:00", "01:00"), line])
-        with pytest.raises(CollectError) as caught:
+        with pytest.raises(SourceUnavailable) as caught:
             quantities(collector, hour(0))
         assert "[collector_csv] file: " in str(caught.value)
         assert "usage-0.csv, line 3" in str(caught.value)
@@ -378,10 +378,19 @@ class TestMistakes:
         assert "line 1, column flavour: the header lacks this column" in str(caught.value)
         assert "'vm'" in str(caught.value)
 
-    def test_a_quantity_that_cannot_be_kept(self, collect: Collect) -> None:
-        collector = collect([row("00:00", "01:00", "9" * 38)])
-        with pytest.raises(CollectError, match=r"line 2, column qty: .* has more than 40 digits"):
-            quantities(collector, hour(0), definition("groupby: [id], factor: 1000"))
+    def test_a_quantity_that_cannot_be_kept_is_about_its_scope_alone(
+        self, collect: Collect
+    ) -> None:
+        collector = collect(
+            [row("00:00", "01:00", "9" * 38), row("00:00", "01:00", "9", scope="q")]
+        )
+        metric = definition("groupby: [id], factor: 1000")
+        with pytest.raises(CollectError) as caught:
+            quantities(collector, hour(0), metric)
+        assert "line 2, column qty: " in str(caught.value)
+        assert "has more than 40 digits" in str(caught.value)
+        assert not isinstance(caught.value, SourceUnavailable)
+        assert collector.fetch(metric, hour(0), ["q"])["q"].qty == [9000]
 
     def test_a_file_that_is_not_there(self, conf: cfg.ConfigOpts, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "none.csv"
