@@ -110,9 +110,6 @@ class Controller:
     ``children`` are the nodes below it by name, ``members`` those below one of its objects
     (``<node>/<id>/<name>``), which get the id as their first argument. A function is named after
     its method; GET is ``get_one`` with an id in the path and ``get_all`` without.
-
-    The framework finds the root, and the nodes find the rest among themselves: its own walk takes
-    a third of a simple request.
     """
 
     answers_head: ClassVar[bool] = False
@@ -121,11 +118,6 @@ class Controller:
         self.context = context
         self.children: dict[str, Controller] = {}
         self.members: dict[str, Controller] = {}
-
-    @pecan.expose()  # type: ignore[misc]
-    def _route(self, args: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
-        """Where the framework enters the tree."""
-        return self.route([segment for segment in args if segment], request)
 
     def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
         """Return the function that *path*, from this node on, leads to, and its path arguments.
