@@ -22,11 +22,20 @@ SCOPES = 12
 HOURS = 150
 
 
-def rate(conf, started=None) -> None:
-    """What ``cloudkitty-processor --once`` does."""
+def rate(conf, beats: int | None = None) -> None:
+    """What ``cloudkitty-processor --once`` does; a byte goes to *beats* at the start and after
+    each batch."""
     processor = build.build(conf)
-    if started is not None:
-        os.write(started, b"!")
+    if beats is not None:
+        os.write(beats, b"!")
+        rate_batch = processor.worker.rate
+
+        def beat(batch):
+            outcome = rate_batch(batch)
+            os.write(beats, b"!")
+            return outcome
+
+        processor.worker.rate = beat
     once.rate_all(processor, io.StringIO())
     processor.close()
 
@@ -55,6 +64,22 @@ def ledger(database: Database) -> list[tuple]:
     return sorted(tuple(map(str, row)) for row in rows)
 
 
+def kill(conf, *, beats: int, delay: float) -> None:
+    """Start a processor, and kill it some time after so many beats."""
+    # A pipe, because a lock that a killed process held would be held for ever.
+    heard, told = os.pipe()
+    process = multiprocessing.get_context("fork").Process(target=rate, args=(conf, told))
+    process.start()
+    os.close(told)
+    for _ in range(beats):
+        assert os.read(heard, 1) == b"!"
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    os.close(heard)
+    assert process.exitcode == -signal.SIGKILL, "the work was done before the last kill"
+
+
 def wipe(database: Database) -> None:
     with database.writer() as connection:
         for table in (models.runs, models.series, scopes):
@@ -67,28 +92,18 @@ def test_fifty_kills_leave_the_ledger_of_an_undisturbed_run(conf, database, tmp_
     cloud.price(database)
     # The usage ends there, and so does what is compared: later periods are empty.
     conf.set_override("wait_periods", _hours_since_the_end(), "collect")
+    begun = time.monotonic()
     rate(conf)
+    undisturbed_seconds = time.monotonic() - begun
     undisturbed = ledger(database)
     assert len(undisturbed) > SCOPES * HOURS
     wipe(database)
     database.dispose()
 
     moments = random.Random(7)
-    context = multiprocessing.get_context("fork")
-    killed = 0
-    while killed < KILLS:
-        # A pipe, because a lock that a killed process held would be held for ever.
-        heard, started = os.pipe()
-        process = context.Process(target=rate, args=(conf, started))
-        process.start()
-        os.close(started)
-        assert os.read(heard, 1) == b"!"
-        os.close(heard)
-        time.sleep(moments.uniform(0, 0.06))
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, "the work was done before the last kill"
-        killed += 1
+    for number in range(KILLS):
+        # Half of the kills come at any moment from the very start, half once work goes on.
+        kill(conf, beats=1 + number % 2, delay=moments.uniform(0, undisturbed_seconds / KILLS))
     assert 0 < len(ledger(database)) < len(undisturbed), "the kills must hit the work"
     rate(conf)
     assert ledger(database) == undisturbed
