@@ -167,12 +167,7 @@ class Pipeline:
         return frame
 
     def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
-        """Return *frame* with the prices it would have by the rules as they are in the database
-        now.
-
-        :raises RatingError: as ``refresh`` and ``rate`` do.
-        """
-        self.refresh()
+        """Return *frame* with the prices it would have; as ``rate``, so ``refresh`` first."""
         return self.rate(frame, scope_id)
 
 

@@ -141,11 +141,9 @@ def test_noop_is_always_enabled_and_changes_nothing(bench: Bench) -> None:
     assert rated.as_dict() == frame().as_dict()
 
 
-def test_quote_is_rated_like_usage_and_follows_the_database(bench: Bench) -> None:
+def test_quote_is_rated_like_usage(bench: Bench) -> None:
     bench.module("add", half_more)
     assert bench.pipeline.quote(frame(), None).price == Decimal("0.50")
-    bench.states.set("add", enabled=False)
-    assert bench.pipeline.quote(frame(), None).price == 0
 
 
 # Following the database
