@@ -121,7 +121,12 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
     )
     try:
         engine: Engine = engines.create_engine(
-            url, sqlite_fk=True, max_retries=0, **{name: options[name] for name in names}
+            url,
+            sqlite_fk=True,
+            max_retries=0,
+            # Only green threads need to be woken up whenever a connection is given back.
+            thread_checkin=False,
+            **{name: options[name] for name in names},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
@@ -130,7 +135,22 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
+        _keep_connections(engine)
     return engine
+
+
+def _keep_connections(engine: Engine) -> None:
+    """Keep SQLite connections between transactions; oslo.db opens and closes one for each.
+
+    Whoever closes the last connection copies the whole log back into the database and waits for
+    the disk, which is most of the time of a small write.
+    """
+    once = engine.pool
+    if not isinstance(once, sa.pool.NullPool):
+        return
+    engine.pool = sa.pool.QueuePool(
+        once._creator, dialect=engine.dialect, _dispatch=once.dispatch, max_overflow=-1
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
