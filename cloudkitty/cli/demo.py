@@ -18,6 +18,8 @@ from cloudkitty.period import Period
 
 DEFAULT_PORT = 8889
 
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
 _TRY = """\
 Three questions to ask it, in another terminal:
 
@@ -30,7 +32,8 @@ Three questions to ask it, in another terminal:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; 0 is well, 1 is an error that has been explained, 2 wrong usage."""
     arguments = _parser().parse_args(args)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    # Whatever ends the demo ends the API that it has started.
+    before = {number: signal.signal(number, _interrupt) for number in _ENDS}
     try:
         return _run(arguments)
     except KeyboardInterrupt:
@@ -44,7 +47,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"cloudkitty-demo: {error}", file=sys.stderr)
         return 1
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
