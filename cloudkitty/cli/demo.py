@@ -12,13 +12,30 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from cloudkitty import config, money
+from cloudkitty.collector.metrics import MetricsError
+from cloudkitty.db.engine import DatabaseErrors
+from cloudkitty.db.migration import SchemaError
 from cloudkitty.demo import bill, month, server
 from cloudkitty.demo.directory import DirectoryError, StateDirectory
+from cloudkitty.fetcher.base import FetchError
 from cloudkitty.period import Period
+from cloudkitty.storage.base import StorageError
 
 DEFAULT_PORT = 8889
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+_EXPLAINED = (
+    config.ConfigurationError,
+    DirectoryError,
+    FetchError,
+    MetricsError,
+    SchemaError,
+    StorageError,
+    month.MonthNotRated,
+    server.ServerError,
+    *DatabaseErrors,
+)
 
 _TRY = """\
 Three questions to ask it, in another terminal:
@@ -38,12 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return 130
-    except (
-        config.ConfigurationError,
-        DirectoryError,
-        month.MonthNotRated,
-        server.ServerError,
-    ) as error:
+    except _EXPLAINED as error:
         print(f"cloudkitty-demo: {error}", file=sys.stderr)
         return 1
     finally:
