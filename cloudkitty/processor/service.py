@@ -17,7 +17,7 @@ from cotyledon.types import WorkerId
 from oslo_config import cfg
 
 from cloudkitty.db.engine import DatabaseErrors
-from cloudkitty.processor import build
+from cloudkitty.processor import build, memory
 from cloudkitty.processor.locks import PartLocks
 from cloudkitty.storage.base import StorageError
 
@@ -51,6 +51,7 @@ class ProcessorWorker(cotyledon.Service):
         processor = build.build(
             self._conf, parts=parts, first_part=self.worker_id % parts, lock=locks
         )
+        memory.settle()
         LOG.info("worker %d of %d started", self.worker_id + 1, parts)
         try:
             # Workers that start together should not ask every source at the same instant.
