@@ -56,11 +56,11 @@ def expose(
 ) -> Callable[[Handler], Handler]:
     """Make a method ``f(self, request, ...)`` of a controller answer requests.
 
-    *result* is the type of its answer (``None``: empty; see ``cloudkitty.rest.answers`` for what
-    it may return), *types* are those of its arguments after
-    the request, *body* that of the last argument when it is the JSON body as a whole. The first
-    *path* arguments may be segments of the path. *rule* is the policy to ask before the call;
-    functions whose check depends on their arguments ask by themselves.
+    *result* is the type of its answer (``None``: empty; ``cloudkitty.rest.answers`` says what may
+    be returned), *types* are those of its arguments after the request, *body* that of the last
+    argument when it is the JSON body as a whole. The first *path* arguments may be segments of the
+    path. *rule* is the policy to ask before the call; functions whose check depends on their
+    arguments ask by themselves.
     """
     options = {} if body is None else {"body": body}
 

@@ -75,6 +75,12 @@ def test_a_check_without_project_is_for_administrators(policy: Policy) -> None:
             policy.authorize(caller("reader", project=project), "report:get_total")
 
 
+def test_nobodys_project_is_not_called_none(policy: Policy) -> None:
+    with pytest.raises(errors.Forbidden):
+        policy.authorize(caller("reader", project=None), "report:get_total", project_id="None")
+    policy.authorize(caller("admin", project=None), "report:get_total", project_id="None")
+
+
 @pytest.mark.parametrize("scope", [{"system_scope": "all"}, {"domain_id": "default"}])
 def test_tokens_of_no_project_are_refused(policy: Policy, scope: dict[str, str]) -> None:
     with pytest.raises(errors.Forbidden):
