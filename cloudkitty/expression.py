@@ -142,18 +142,20 @@ class _Reader:
 
     def __init__(self, source: str) -> None:
         self._source = source
+        # As Python counts lines.
+        self._text = source.replace("\r\n", "\n").replace("\r", "\n").strip()
         self._depth = 0
         self.nothing = View(Series(Shape("", "", None, (), ()), ()))
 
     def whole(self) -> _Node:
-        if not self._source.strip():
+        if not self._text:
             raise ExpressionError("is empty; False keeps every point")
         if len(self._source) > LONGEST:
             raise ExpressionError(f"is longer than {LONGEST} characters")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tree = ast.parse(self._source.strip(), mode="eval")
+                tree = ast.parse(self._text, mode="eval")
         except SyntaxError as error:
             column = self._column(error.lineno or 1, (error.offset or 1) - 1)
             raise ExpressionError(f"{column}: {error.msg}") from None
@@ -164,16 +166,16 @@ class _Reader:
     # -- errors --------------------------------------------------------------------------------
 
     def _column(self, line: int, offset: int) -> str:
-        """Return the place of a character of the stripped source, as people count."""
+        """Return the place of a character of the stripped text, as people count."""
         if line > 1:
             return f"line {line}, column {offset + 1}"
         return f"column {offset + 1 + len(self._source) - len(self._source.lstrip())}"
 
     def _written(self, tree: ast.expr) -> str:
-        return ast.get_source_segment(self._source.strip(), tree) or ""
+        return ast.get_source_segment(self._text, tree) or ""
 
     def _wrong(self, tree: ast.expr, message: str) -> ExpressionError:
-        line = self._source.strip().split("\n")[tree.lineno - 1]
+        line = self._text.split("\n")[tree.lineno - 1]
         offset = len(line.encode()[: tree.col_offset].decode())
         return ExpressionError(f"{self._column(tree.lineno, offset)}: {message}")
 

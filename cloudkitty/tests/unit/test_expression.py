@@ -206,6 +206,8 @@ class TestRefusals:
             ("'é' == x", "column 8: unknown variable x"),
             ("  x", "column 3: unknown variable x"),
             ("(1 or\n  x)", "line 2, column 3: unknown variable x"),
+            ("(1 or\r\n  x)", "line 2, column 3: unknown variable x"),
+            ("(1 or\r  x)", "line 2, column 3: unknown variable x"),
             ('datapoint["volume"]', "column 1: datapoint has no 'volume'; there are vol, rating"),
             (
                 '1 == datapoint["vol"]["qyt"]',
@@ -243,7 +245,7 @@ class TestRefusals:
                 (
                     *("datapoint", '["vol"]', '["a"]', ".get", "(", ")", "[", "]", "{", "}", ","),
                     *("lambda", ":", "*", "**", "-", "not", "is", "in", "for", "x", "if", "else"),
-                    *("1", "0.5", "''", "'a'", "len", "str", "int", ".lower", "==", "<", " ", "\n"),
+                    *("1", "0.5", "\r", "'a'", "len", "str", "int", ".lower", "==", "<", " ", "\n"),
                     *("filtered_datapoints", "None", "é", "\\", "\0", "/", "0", "and", ".strip"),
                 )
             ),

@@ -204,7 +204,7 @@ def naive(source: str, whole: DataFrame) -> list[object]:
     return kept
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(CONDITIONS | NUMBERS | TEXTS, POINTS)
 def test_it_is_what_python_would_do(source: str, points: list[tuple[dict, str, str]]) -> None:
     whole = frame(hour(0), [("m", *point) for point in points])
