@@ -19,7 +19,7 @@ from cloudkitty.db.engine import Database
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher
 from cloudkitty.period import UTC, Period
-from cloudkitty.processor import memory
+from cloudkitty.processor import build, memory
 from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
 from cloudkitty.processor.worker import Outcome, Retry, Worker
@@ -121,10 +121,12 @@ class Bench:
         fetcher.cloud = cloud
         schedule = Schedule.of(conf)
         scopes = ScopeStore(database)
+        definitions = metrics.read(METRICS, "project_id", MemoryCollector.check_extra_args)
         self._worker = Worker(
             collector=self.collector,
-            metrics=metrics.read(METRICS, "project_id", MemoryCollector.check_extra_args),
+            metrics=definitions,
             pipeline=Pipeline(conf, database),
+            skip=build.skip_filter(conf, definitions),
             storage=self.storage,
             scopes=scopes,
             clock=self._clock,
