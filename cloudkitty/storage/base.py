@@ -50,6 +50,13 @@ class ScopedFrame(NamedTuple):
     frame: DataFrame
 
 
+class Stretch(NamedTuple):
+    """Consecutive periods of equal content: the frame of the first, and how many there are."""
+
+    frame: DataFrame
+    periods: int
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some frames, in the order of period begin, period end, scope; ``total`` counts the points
@@ -103,6 +110,38 @@ class Storage(abc.ABC):
         one in its state is left untouched.
 
         :returns: the scopes left untouched, because somebody else has moved them.
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def stretches(self, state: ScopeState, window: Period) -> Sequence[Stretch]:
+        """Return what the scope has in the window, as stretches of equal content in order.
+        Periods without points are in none."""
+
+    @abc.abstractmethod
+    def rewrite(
+        self, window: Period, contents: Mapping[ScopeState, Sequence[Stretch]]
+    ) -> Collection[ScopeState]:
+        """Make the content of the window, which lies before the scopes' horizons, exactly this,
+        for all of them at one instant.
+
+        :returns: the scopes left untouched, because somebody else has moved them.
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def rewind(self, state: ScopeState, instant: datetime.datetime) -> bool:
+        """Make *instant* the scope's horizon: later points go, and rating goes on from there.
+
+        :returns: whether the scope was still where its state has it; if not, nothing happens.
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def put(self, frames: Mapping[int, Sequence[DataFrame]]) -> None:
+        """Add points that have a price already to scopes, by the key of the scope. A point of
+        the same series in the same period is replaced. Horizons stay where they are.
+
         :raises StorageError: nothing has been written.
         """
 

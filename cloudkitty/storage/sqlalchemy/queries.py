@@ -6,6 +6,7 @@ work that grows with the runs in the window and not with points.
 """
 
 import datetime
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from cloudkitty.storage.base import (
     Page,
     Query,
     ScopedFrame,
+    Stretch,
     TotalRow,
     Totals,
 )
@@ -218,6 +220,38 @@ class Reader:
             ScopedFrame(self.accounts[scope_id].scope, DataFrame(stretch, usage))
             for scope_id, usage in by_scope.items()
         ]
+
+    # -- stretches ----------------------------------------------------------------------------
+
+    def stretches(self, scope_id: int, registry: Registry) -> list[Stretch]:
+        """Return the content of one scope as stretches in which it is the same."""
+        found = [stored for stored in self.stored() if stored.scope_id == scope_id]
+        series = self._series({stored.series_id for stored in found}, registry)
+        grids: dict[tuple[int, int], list[Stored]] = defaultdict(list)
+        for stored in found:
+            run = runs.clip(stored.run, self.begin, self.end)
+            if run is not None:
+                grids[run.step, run.begin % run.step].append(stored._replace(run=run))
+        stretches = [
+            stretch for many in grids.values() for stretch in self._grid_stretches(many, series)
+        ]
+        return sorted(stretches, key=lambda stretch: stretch.frame.period)
+
+    def _grid_stretches(
+        self, many: Sequence[Stored], series: Mapping[int, Series]
+    ) -> Iterator[Stretch]:
+        """Yield the stretches of runs that share a grid of periods."""
+        starting: dict[int, list[Stored]] = defaultdict(list)
+        for stored in many:
+            starting[stored.run.begin].append(stored)
+        instants = sorted({i for stored in many for i in stored.run[:2]})
+        step = many[0].run.step
+        live: list[Stored] = []
+        for begin, end in itertools.pairwise(instants):
+            live = [stored for stored in live if stored.run.end > begin] + starting[begin]
+            slot = runs.Slot(begin, begin + step, len(live))
+            for scoped in self._frames(slot, live, series):
+                yield Stretch(scoped.frame, (end - begin) // step)
 
     # -- sums ---------------------------------------------------------------------------------
 
