@@ -47,7 +47,7 @@ class ProcessorWorker(cotyledon.Service):
     def run(self) -> None:
         """Do rounds until told to stop."""
         parts = self._conf.orchestrator.max_workers
-        locks = PartLocks(self._conf.orchestrator.coordination_url, self._conf.host, parts)
+        locks = _locks(self._conf)
         processor = build.build(
             self._conf, parts=parts, first_part=self.worker_id % parts, lock=locks
         )
@@ -81,8 +81,18 @@ class ProcessorWorker(cotyledon.Service):
         self._done.wait()
 
 
+def _locks(conf: cfg.ConfigOpts) -> PartLocks:
+    options = conf.orchestrator
+    return PartLocks(options.coordination_url, conf.host, options.max_workers)
+
+
 def run(conf: cfg.ConfigOpts) -> None:
-    """Run the daemon until it is told to end."""
+    """Run the daemon until it is told to end.
+
+    :raises ConfigurationError: the lock service cannot be used as it is configured.
+    """
+    # Here, and not in every worker again and again: what is wrong ends the command.
+    _locks(conf)
     manager = cotyledon.ServiceManager(mp_context=multiprocessing.get_context("fork"))
     manager.add(ProcessorWorker, workers=conf.orchestrator.max_workers, args=(conf,))
     oslo_config_glue.setup(manager, conf, reload_method="reload")

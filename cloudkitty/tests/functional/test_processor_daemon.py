@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon, its workers and its neighbours: whatever is started, stopped or killed, the ledger
+is that of one undisturbed run."""
+
+import datetime
+import os
+import pathlib
+import signal
+import urllib.parse
+from decimal import Decimal
+from typing import NamedTuple
+
+import pytest
+import requests
+from oslo_config import cfg
+
+from cloudkitty import money
+from cloudkitty.dataframe import Registry
+from cloudkitty.db.engine import Database
+from cloudkitty.db.models import scopes
+from cloudkitty.processor import build
+from cloudkitty.storage.base import Query
+from cloudkitty.storage.sqlalchemy import models
+from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
+from cloudkitty.tests import cloud
+from cloudkitty.tests.builders import HOUR, NEW_YEAR
+from cloudkitty.tests.functional import commands
+from cloudkitty.tests.functional.live import LiveApi
+
+SCOPES = 6
+HOURS = 60
+
+POINTS = SCOPES * (3 * HOURS - HOURS // 10)
+"""Each hour two instances, of which one is away every tenth, and a port."""
+
+END = NEW_YEAR + HOURS * HOUR
+
+WORKERS = 2
+
+
+class Point(NamedTuple):
+    """A point of the ledger, but for what has no order as texts."""
+
+    scope: str
+    begin: datetime.datetime
+    metric: str
+    attributes: str
+    qty: str
+    price: str
+
+
+class Site:
+    """A priced cloud with its configuration file, and the ledger that it should come to."""
+
+    def __init__(self, conf: cfg.ConfigOpts, database: Database, directory: pathlib.Path) -> None:
+        cloud.configure(conf, directory, scopes=SCOPES, hours=HOURS)
+        cloud.price(database)
+        self._conf = conf
+        self._directory = directory
+        self.database = database
+        self.config = self.configure("cloudkitty")
+        self.log = directory / "processor.log"
+        done = commands.run_warm("processor", self.config, "--once")
+        assert (done.code, done.err) == (0, "")
+        assert f" {POINTS} points\n" in done.out
+        self.undisturbed = self.points()
+        with database.writer() as connection:
+            for table in (models.runs, models.series, scopes):
+                connection.execute(table.delete())
+
+    def configure(self, name: str) -> pathlib.Path:
+        """Write a configuration file; those of different names share no locks."""
+        return commands.write_configuration(
+            self._directory / f"{name}.conf",
+            {
+                "DEFAULT": {"auth_strategy": "noauth", "state_path": self._directory / name},
+                "database": {"connection": self.database.url},
+                "collect": {
+                    "collector": "csv",
+                    "metrics_conf": self._conf.collect.metrics_conf,
+                    "first_period": NEW_YEAR.isoformat(),
+                    # The usage ends there: later periods are empty, and need not be rated.
+                    "wait_periods": (build.utcnow() - NEW_YEAR) // HOUR - HOURS + 1,
+                },
+                "collector_csv": {"file": self._conf.collector_csv.file[0]},
+                "fetcher": {"backend": "csv"},
+                "orchestrator": {"max_workers": WORKERS, "batch_size": 1},
+                "api": {"host_ip": "127.0.0.1", "port": 0, "workers": 1},
+            },
+        )
+
+    def horizons(self) -> dict[str, datetime.datetime | None]:
+        """How far each scope has been rated."""
+        columns = scopes.c.identifier, scopes.c.horizon
+        with self.database.reader() as connection:
+            rows = connection.execute(scopes.select().with_only_columns(*columns)).all()
+        return {row.identifier: row.horizon for row in rows}
+
+    def is_begun(self) -> bool:
+        return any(self.horizons().values())
+
+    def is_done(self) -> bool:
+        reached = self.horizons().values()
+        return len(reached) == SCOPES and all(horizon and horizon >= END for horizon in reached)
+
+    def await_begin(self) -> None:
+        commands.wait_until(self.is_begun, "something is rated", self.log)
+
+    def await_end(self) -> None:
+        commands.wait_until(self.is_done, "everything is rated", self.log)
+
+    def points(self) -> list[Point]:
+        """Every point in the ledger, as texts; one that is there twice is here twice."""
+        store = SqlAlchemyStorage(self._conf, self.database, Registry())
+        return sorted(
+            Point(
+                found.scope.identifier,
+                found.frame.period.begin,
+                point.metric,
+                str(sorted(point.desc.items())),
+                str(point.qty),
+                str(point.price),
+            )
+            for found in store.retrieve(Query(NEW_YEAR, END), limit=None).frames
+            for point in found.frame
+        )
+
+    def whole_periods(self) -> list[Point]:
+        """Every point that belongs in the ledger, as far as each scope has been rated."""
+        horizons = self.horizons()
+        return [
+            point
+            for point in self.undisturbed
+            if point.begin < (horizons.get(point.scope) or NEW_YEAR)
+        ]
+
+
+@pytest.fixture
+def site(conf: cfg.ConfigOpts, database: Database, tmp_path: pathlib.Path) -> Site:
+    return Site(conf, database, tmp_path)
+
+
+@pytest.fixture
+def sqlite_site(conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path) -> Site:
+    return Site(conf, sqlite_database, tmp_path)
+
+
+def test_the_daemon_comes_to_the_ledger_of_a_single_run(site: Site) -> None:
+    with commands.daemon(site.config, site.log) as processor:
+        site.await_end()
+        assert commands.stop(processor) == 0
+    assert site.points() == site.undisturbed
+    assert "Traceback" not in site.log.read_text()
+
+
+def test_told_to_end_it_finishes_the_period_and_leaves_none_half_rated(sqlite_site: Site) -> None:
+    with commands.daemon(sqlite_site.config, sqlite_site.log) as processor:
+        sqlite_site.await_begin()
+        assert commands.stop(processor, seconds=15) == 0
+    assert not sqlite_site.is_done(), "it must be told in the middle of the work"
+    assert sqlite_site.points() == sqlite_site.whole_periods()
+    assert "Traceback" not in sqlite_site.log.read_text()
+    done = commands.run_warm("processor", sqlite_site.config, "--once")
+    assert (done.code, done.err) == (0, "")
+    assert sqlite_site.points() == sqlite_site.undisturbed
+
+
+def test_a_killed_worker_is_replaced_and_its_work_done(sqlite_site: Site) -> None:
+    with commands.daemon(sqlite_site.config, sqlite_site.log) as processor:
+        sqlite_site.await_begin()
+        before = commands.children(processor.pid)
+        assert len(before) >= WORKERS
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        assert not sqlite_site.is_done(), "they must be killed in the middle of the work"
+        sqlite_site.await_end()
+
+        def is_replaced() -> bool:
+            after = commands.children(processor.pid)
+            return len(after) == len(before) and not set(before) & set(after)
+
+        commands.wait_until(is_replaced, "every killed worker is replaced", sqlite_site.log)
+        assert commands.stop(processor) == 0
+    assert sqlite_site.points() == sqlite_site.undisturbed
+
+
+def test_two_daemons_that_share_no_locks_rate_everything_once(site: Site) -> None:
+    other = site.configure("other")
+    other_log = site.log.with_name("other.log")
+    with (
+        commands.daemon(site.config, site.log) as first,
+        commands.daemon(other, other_log) as second,
+    ):
+        site.await_end()
+        assert [commands.stop(first), commands.stop(second)] == [0, 0]
+    assert site.points() == site.undisturbed
+    for log in (site.log, other_log):
+        assert "Traceback" not in log.read_text()
+        assert " ERROR " not in log.read_text()
+
+
+def test_the_api_answers_while_the_daemon_writes_the_same_file(sqlite_site: Site) -> None:
+    question = urllib.parse.urlencode(
+        {"begin": "2026-01-01T00:00:00", "end": END.replace(tzinfo=None), "all_tenants": "true"}
+    )
+    answers = [Decimal(0)]
+    api = LiveApi(sqlite_site.config)
+    try:
+        with commands.daemon(sqlite_site.config, sqlite_site.log):
+            done = False
+            while not done:
+                done = sqlite_site.is_done()
+                answer = requests.get(f"{api.url}/v1/report/total?{question}", timeout=30)
+                assert answer.status_code == 200, answer.text
+                answers.append(money.amount(answer.json()))
+                assert len(answers) < 10_000, sqlite_site.log.read_text()
+    finally:
+        api.stop()
+    assert answers == sorted(answers)
+    assert 0 < answers[len(answers) // 2] < answers[-1], "it must be asked during the work"
+    assert answers[-1] == sum(Decimal(point.price) for point in sqlite_site.undisturbed)
