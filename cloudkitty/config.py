@@ -269,6 +269,7 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         # What fails in the end is raised, and told once by whoever knows what it was for.
         "oslo_db.sqlalchemy.exc_filters=CRITICAL",
         "keystoneauth.session=ERROR",
+        "stevedore.named=ERROR",
     ]
     if conf is None:
         cfg.set_defaults(db_options.database_opts, connection=connection)

@@ -64,11 +64,14 @@ class ProcessorWorker(cotyledon.Service):
 
     def _round(self, processor: build.Processor) -> float:
         """Rate what is due; return the seconds until the next round."""
+        trouble: Exception | None = None
         try:
             processor.rounds.run(stop=self._stop.is_set)
             wake_at = processor.rounds.wake_at()
         except (StorageError, *DatabaseErrors) as error:
-            LOG.error("the database is not to be had; trying again: %s", error)
+            trouble, wake_at = error, None
+        if trouble is not None:
+            LOG.error("the database is not to be had; trying again: %s", trouble)
             return TROUBLE_SECONDS
         if wake_at is None:
             return IDLE_SECONDS

@@ -51,13 +51,22 @@ def write_configuration(path: pathlib.Path, *sections: Sections) -> pathlib.Path
 
 def line(name: str, config: pathlib.Path, *args: str) -> list[str]:
     """The command line of ``cloudkitty.cli.<name>``."""
-    return [sys.executable, "-m", f"cloudkitty.cli.{name}", "--config-file", str(config), *args]
+    return [*_python(name), "--config-file", str(config), *args]
+
+
+def _python(name: str) -> list[str]:
+    return [sys.executable, "-m", f"cloudkitty.cli.{name}"]
 
 
 def run(name: str, config: pathlib.Path, *args: str) -> Done:
     """Run a command that ends by itself."""
+    return run_bare(name, "--config-file", str(config), *args)
+
+
+def run_bare(name: str, *args: str) -> Done:
+    """As ``run``, with nothing but these arguments."""
     done = subprocess.run(
-        line(name, config, *args),
+        [*_python(name), *args],
         cwd=ROOT,
         capture_output=True,
         text=True,
