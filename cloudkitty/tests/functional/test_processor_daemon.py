@@ -28,7 +28,7 @@ from cloudkitty.tests.functional import commands
 from cloudkitty.tests.functional.live import LiveApi
 
 SCOPES = 6
-HOURS = 60
+HOURS = 40
 
 POINTS = SCOPES * (3 * HOURS - HOURS // 10)
 """Each hour two instances, of which one is away every tenth, and a port."""
@@ -60,6 +60,7 @@ class Site:
         self.database = database
         self.config = self.configure("cloudkitty")
         self.log = directory / "processor.log"
+        self.metrics = pathlib.Path(conf.collect.metrics_conf)
         done = commands.run_warm("processor", self.config, "--once")
         assert (done.code, done.err) == (0, "")
         assert f" {POINTS} points\n" in done.out
@@ -184,6 +185,30 @@ def test_a_killed_worker_is_replaced_and_its_work_done(sqlite_site: Site) -> Non
     assert sqlite_site.points() == sqlite_site.undisturbed
 
 
+def test_a_metrics_file_spoilt_meanwhile_stops_the_rating_until_it_is_mended(
+    sqlite_site: Site,
+) -> None:
+    log, metrics = sqlite_site.log, sqlite_site.metrics
+    good = metrics.read_text()
+
+    def said(words: str, times: int = WORKERS) -> None:
+        commands.wait_until(lambda: log.read_text().count(words) >= times, words, log)
+
+    with commands.daemon(sqlite_site.config, log) as processor:
+        sqlite_site.await_begin()
+        metrics.write_text("metrics: {cpu: {unit: 1, colour: red}}\n")
+        processor.send_signal(signal.SIGHUP)
+        said("nothing is rated until this is put right: ")
+        metrics.write_text(good)
+        processor.send_signal(signal.SIGHUP)
+        sqlite_site.await_end()
+        said(" started\n", 2 * WORKERS)
+        assert commands.stop(processor) == 0
+    assert log.read_text().count("nothing is rated") == WORKERS
+    assert "Traceback" not in log.read_text()
+    assert sqlite_site.points() == sqlite_site.undisturbed
+
+
 def test_two_daemons_that_share_no_locks_rate_everything_once(site: Site) -> None:
     other = site.configure("other")
     other_log = site.log.with_name("other.log")
@@ -217,5 +242,5 @@ def test_the_api_answers_while_the_daemon_writes_the_same_file(sqlite_site: Site
     finally:
         api.stop()
     assert answers == sorted(answers)
-    assert 0 < answers[len(answers) // 2] < answers[-1], "it must be asked during the work"
+    assert any(0 < answer < answers[-1] for answer in answers), "it must be asked during the work"
     assert answers[-1] == sum(Decimal(point.price) for point in sqlite_site.undisturbed)
