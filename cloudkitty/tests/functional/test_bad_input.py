@@ -2,6 +2,7 @@
 """Whatever is wrong with what a command is given, it says so once, in a sentence that names the
 option or the line, ends with 1, and has changed nothing."""
 
+import os
 import pathlib
 import shutil
 import sqlite3
@@ -266,7 +267,7 @@ def test_a_database_of_unknown_kind(url: str, words: str, command: Command, site
 
 
 @every(EVERY)
-@pytest.mark.parametrize("kind", ["mysql", "postgresql"])
+@pytest.mark.parametrize("kind", ["mysql", "postgresql"], ids="closed_{}".format)
 def test_a_database_server_that_does_not_answer(kind: str, command: Command, site: Site) -> None:
     site.configure({"database": {"connection": f"{kind}://user:secret@{CLOSED}/name"}})
     site.refuses(command, "[database] connection", CLOSED, "onnection refused")
@@ -295,6 +296,13 @@ def test_a_state_directory_that_is_not_there(command: Command, site: Site) -> No
 def test_a_state_directory_that_is_a_file(site: Site) -> None:
     site.configure({"DEFAULT": {"state_path": site.usage}})
     site.refuses(DAEMON, "[orchestrator] coordination_url", str(site.usage), "Not a directory")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_state_directory_that_may_not_be_written_to(site: Site) -> None:
+    locks = site.directory / "locks"
+    locks.mkdir(mode=0o500)
+    site.refuses(DAEMON, "[orchestrator] coordination_url", str(locks), "cannot be written to")
 
 
 def test_a_lock_service_of_unknown_kind(site: Site) -> None:
