@@ -40,6 +40,9 @@ FIRST_TARGET = 300_000
 REPEATED_TARGET = 1_500_000
 LOAD_TARGET = 0.3
 
+Usage = dict[str, dict[str, Points]]
+"""By scope and metric."""
+
 
 @dataclass
 class PriceList:
@@ -104,7 +107,7 @@ class PriceList:
         ]
         return rules
 
-    def points(self, registry: Registry) -> dict[str, dict[str, Points]]:
+    def points(self, registry: Registry) -> Usage:
         """Return usage by scope and metric, of all flavours, images and types alike."""
         dice = random.Random(common.SEED)
 
@@ -171,9 +174,7 @@ def store_rules(database: Database, rules: list[Mapping | Threshold]) -> list[fl
     return times
 
 
-def expected_total(
-    rules: list[Mapping | Threshold], usage: dict[str, dict[str, Points]]
-) -> Decimal:
+def expected_total(rules: list[Mapping | Threshold], usage: Usage) -> Decimal:
     """Return the sum of the prices of all points, each by the rules that could concern it."""
     by_value: dict[tuple[str, str | None, str], list[Mapping | Threshold]] = {}
     for rule in rules:
@@ -205,7 +206,7 @@ def expected_total(
     return money.total(prices)
 
 
-def frames(usage: dict[str, dict[str, Points]]) -> list[tuple[str, DataFrame]]:
+def frames(usage: Usage) -> list[tuple[str, DataFrame]]:
     """Return new frames of the same usage, not yet rated."""
     stretch = Period.of(BEGIN, 3600)
     return [
@@ -229,63 +230,93 @@ def raw_limit() -> float:
     return len(numbers) / taken
 
 
-def run(
-    name: str, prices: PriceList, used: PriceList, conf: cfg.ConfigOpts, database: Database
-) -> float:
-    """Run one workload with the usage of a cloud that has the values of *used*, and return points a
-    second in a repeated period."""
-    rules = prices.rules()
-    created = store_rules(database, rules)
-    ModuleStates(database).set("hashmap", enabled=True)
+class Bench:
+    """One database with the rules of a price list."""
+
+    def __init__(self, prices: PriceList, conf: cfg.ConfigOpts, database: Database) -> None:
+        self.conf, self.database = conf, database
+        self.rules = prices.rules()
+        self.created = store_rules(database, self.rules)
+        ModuleStates(database).set("hashmap", enabled=True)
+
+    def pipeline(self) -> Pipeline:
+        """Return a pipeline that has not read or compiled any rule yet."""
+        modules = {
+            "hashmap": Hashmap(self.conf, self.database),
+            "noop": Noop(self.conf, self.database),
+        }
+        return Pipeline(self.conf, self.database, modules)
+
+    def measure_load(self, name: str) -> None:
+        """Report how long the rules take to load, and to create."""
+        loaded = common.median_seconds(lambda: self.pipeline().refresh, 5)
+        settled = self.pipeline()
+        common.report(
+            f"{name} load rules",
+            loaded,
+            "s",
+            LOAD_TARGET,
+            database=self.database.dialect,
+            rules=len(self.rules),
+            unchanged_s=common.median_seconds(lambda: settled.refresh, 5),
+            create_first_s=statistics.median(self.created[:40]),
+            create_last_s=statistics.median(self.created[-40:]),
+        )
+
+    def repeated(self, usage: Usage) -> Callable[[], Callable[[], object]]:
+        """Return what prepares one more period of *usage* to be rated."""
+        settled = self.pipeline()
+        rating(settled, usage)()
+        return lambda: rating(settled, usage)
+
+    def measure_rating(self, name: str, used: PriceList) -> None:
+        """Report how fast the usage of a cloud that has the values of *used* is rated."""
+        usage = used.points(Registry())
+
+        def first() -> Callable[[], object]:
+            fresh = self.pipeline()
+            fresh.refresh()
+            return rating(fresh, usage)
+
+        settled = self.pipeline()
+        first_period = common.median_seconds(first, 7)
+        repeated = common.median_seconds(self.repeated(usage), 61)
+        checked = [settled.rate(frame, scope) for scope, frame in frames(usage)]
+        total = money.total(frame.price for frame in checked)
+        if total != expected_total(self.rules, usage):
+            raise SystemExit(f"{name}: the total {total} is wrong")
+        count, raw = sum(len(frame) for frame in checked), raw_limit()
+        for period_name, taken, target in (
+            ("first period", first_period, FIRST_TARGET),
+            ("repeated period", repeated, REPEATED_TARGET),
+        ):
+            common.report(
+                f"{name} {period_name}",
+                count / taken,
+                "points/s",
+                target,
+                database=self.database.dialect,
+                points=count,
+                rules=len(self.rules),
+                total=money.text(total),
+                raw_multiplications=raw,
+                of_raw=count / taken / raw,
+            )
+
+
+def rating(rated_by: Pipeline, usage: Usage) -> Callable[[], object]:
+    """Return a call that rates one period of *usage*."""
+    unrated = frames(usage)
+    return lambda: [rated_by.rate(frame, scope) for scope, frame in unrated]
+
+
+def relative_speed(few: Bench, many: Bench, used: PriceList) -> float:
+    """Return the speed of *many* rules as a part of that of *few*, measured in turns so that both
+    get their share of whatever else the machine does."""
     usage = used.points(Registry())
-    count = sum(len(points) for metrics in usage.values() for points in metrics.values())
-
-    def pipeline() -> Pipeline:
-        modules = {"hashmap": Hashmap(conf, database), "noop": Noop(conf, database)}
-        return Pipeline(conf, database, modules)
-
-    def rating(rated_by: Pipeline) -> Callable[[], object]:
-        unrated = frames(usage)
-        return lambda: [rated_by.rate(frame, scope) for scope, frame in unrated]
-
-    def first() -> Callable[[], object]:
-        fresh = pipeline()
-        fresh.refresh()
-        return rating(fresh)
-
-    loaded = common.median_seconds(lambda: pipeline().refresh, 5)
-    settled = pipeline()
-    unchanged = common.median_seconds(lambda: settled.refresh, 5)
-    first_period = common.median_seconds(first, 7)
-    repeated = common.median_seconds(lambda: rating(settled), 31)
-
-    checked = [settled.rate(frame, scope) for scope, frame in frames(usage)]
-    total = money.total(frame.price for frame in checked)
-    if total != expected_total(rules, usage):
-        raise SystemExit(f"{name}: the total {total} is wrong")
-
-    raw = raw_limit()
-    shared = {
-        "database": database.dialect,
-        "points": count,
-        "rules": len(rules),
-        "total": money.text(total),
-    }
-    report, rate = common.report, count / repeated
-    report(
-        f"{name} first period", count / first_period, "points/s", FIRST_TARGET, **shared,
-        raw_multiplications=raw, of_raw=count / first_period / raw,
-    )  # fmt: skip
-    report(
-        f"{name} repeated period", rate, "points/s", REPEATED_TARGET, **shared,
-        raw_multiplications=raw, of_raw=rate / raw,
-    )  # fmt: skip
-    report(
-        f"{name} load rules", loaded, "s", LOAD_TARGET, **shared, unchanged_s=unchanged,
-        create_first_s=statistics.median(created[:40]),
-        create_last_s=statistics.median(created[-40:]),
-    )  # fmt: skip
-    return rate
+    of_few, of_many = few.repeated(usage), many.repeated(usage)
+    times = [(common.seconds(of_few()), common.seconds(of_many())) for _ in range(61)]
+    return statistics.median(one for one, _ in times) / statistics.median(two for _, two in times)
 
 
 def main() -> None:
@@ -293,15 +324,14 @@ def main() -> None:
     parser.add_argument("--database", metavar="URL", help="server; unset: a new SQLite file")
     url = parser.parse_args().database
     small, large = PriceList(20, 4, 4), PriceList(2020, 1984, 1004)
-    rates = {}
-    for name, prices, used in (
-        ("R1", small, small),
-        ("R2", large, small),
-        ("R2 all values", large, large),
-    ):
-        with common.fresh_database(url) as (conf, database):
-            rates[name] = run(name, prices, used, conf, database)
-    common.report("R2 to R1", rates["R2"] / rates["R1"], "of the speed", 0.9)
+    with common.fresh_database(url) as one, common.fresh_database(url) as other:
+        few, many = Bench(small, *one), Bench(large, *other)
+        few.measure_load("R1")
+        few.measure_rating("R1", small)
+        many.measure_load("R2")
+        many.measure_rating("R2", small)
+        many.measure_rating("R2 all values", large)
+        common.report("R2 to R1", relative_speed(few, many, small), "of the speed", 0.9)
 
 
 if __name__ == "__main__":

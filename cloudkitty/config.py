@@ -201,6 +201,12 @@ ORCHESTRATOR: Options = [
         default=600,
         help="Most seconds between two tries of a failed period.",
     ),
+    cfg.StrOpt(
+        "skip_datapoints_expression",
+        default="False",
+        help='Condition on a rated point, such as \'datapoint["vol"]["qty"] == 0\'; points for '
+        "which it holds are not stored. A metric definition may have one of its own.",
+    ),
 ]
 
 

@@ -70,6 +70,10 @@ class Series:
         )
 
     @property
+    def has_texts_only(self) -> bool:
+        return self._types is None
+
+    @property
     def metric(self) -> str:
         return self.shape.metric
 
@@ -117,11 +121,14 @@ class Registry:
     and a series that lives for a month is built once."""
 
     def __init__(self) -> None:
-        self._series: dict[Series, Series] = {}
         self._shapes: dict[Shape, Shape] = {}
+        # By the identity of the shape; values of texts alone, which can be looked up without
+        # building a series: equal texts are the same attribute.
+        self._texts: dict[int, dict[tuple[Scalar, ...], Series]] = {}
+        self._others: dict[Series, Series] = {}
 
     def __len__(self) -> int:
-        return len(self._series)
+        return len(self._others) + sum(map(len, self._texts.values()))
 
     def series(
         self,
@@ -143,16 +150,38 @@ class Registry:
 
     def shape(self, shape: Shape) -> Shape:
         """Return the one object for this shape."""
-        return self._shapes.setdefault(shape, shape)
+        known = self._shapes.setdefault(shape, shape)
+        self._texts.setdefault(id(known), {})
+        return known
 
     def of(self, shape: Shape, values: tuple[Scalar, ...]) -> Series:
-        """Return the series with these values, given in the order of the shape's names."""
+        """Return the series with these values, given in the order of the shape's names.
+
+        Fast for a shape that ``shape`` has returned.
+        """
+        texts = self._texts.get(id(shape))
+        if texts is None:
+            shape = self.shape(shape)
+            texts = self._texts[id(shape)]
+        known = texts.get(values)
+        if known is not None:
+            return known
         fresh = Series(shape, values)
-        return self._series.setdefault(fresh, fresh)
+        if fresh.has_texts_only:
+            return texts.setdefault(values, fresh)
+        return self._others.setdefault(fresh, fresh)
 
     def retain(self, live: Iterable[Series]) -> None:
         """Forget every series that is not in *live*."""
-        self._series = {series: series for series in live}
+        for texts in self._texts.values():
+            texts.clear()
+        self._others = {}
+        for series in live:
+            shape = self.shape(series.shape)
+            if series.has_texts_only:
+                self._texts[id(shape)][series.values] = series
+            else:
+                self._others[series] = series
 
 
 class Point(NamedTuple):

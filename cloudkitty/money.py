@@ -73,6 +73,8 @@ def _storable(value: Decimal) -> Decimal:
         return ZERO
     if value.adjusted() >= INTEGER_DIGITS:
         raise NotAnAmount(f"{value} has more than {INTEGER_DIGITS} digits before the point")
+    if value.adjusted() > -INTEGER_DIGITS and len(str(value)) <= DECIMALS - INTEGER_DIGITS:
+        return value  # too few digits to reach beyond the last decimal
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -DECIMALS:
         return EXACT.quantize(value, _QUANTUM)

@@ -6,6 +6,7 @@ answer, and one that is a fault of the service is logged once, with its tracebac
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 
 import pecan.core
 import pecan.hooks
@@ -14,22 +15,42 @@ import webob
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.root import RootController
 from cloudkitty.rest.caller import Caller
-from cloudkitty.rest.controller import JSON, json_response
+from cloudkitty.rest.controller import JSON, Controller, Handler, json_response
 from cloudkitty.rest.errors import Answer
 from cloudkitty.rest.request import Request
 
 LOG = logging.getLogger(__name__)
 
 
-def build(context: ApiContext) -> pecan.core.ExplicitPecan:
+def build(context: ApiContext) -> "Application":
     """Return the WSGI application."""
-    return pecan.core.ExplicitPecan(
-        RootController(context),
-        hooks=[Reception(context)],
-        request_cls=Request,
-        force_canonical=False,
-        guess_content_type_from_ext=False,
-    )
+    return Application(RootController(context), Reception(context))
+
+
+class Application(pecan.core.ExplicitPecan):  # type: ignore[misc]
+    """The framework, with our own tree of nodes.
+
+    Its own ways through a tree, and of calling what it finds there, inspect signatures again and
+    again, which takes half the time of a small request; our nodes know where a path leads, and
+    their functions make the response themselves.
+    """
+
+    def __init__(self, root: Controller, reception: pecan.hooks.PecanHook) -> None:
+        super().__init__(
+            root, hooks=[reception], request_cls=Request, guess_content_type_from_ext=False
+        )
+
+    def route(self, req: Request, node: Controller, path: str) -> tuple[Handler, Sequence[str]]:
+        return node.route([segment for segment in path.split("/") if segment], req)
+
+    def invoke_controller(
+        self,
+        controller: Handler,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        state: pecan.core.RoutingState,
+    ) -> None:
+        state.response = controller(*args, **kwargs)
 
 
 class Reception(pecan.hooks.PecanHook):  # type: ignore[misc]

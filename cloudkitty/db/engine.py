@@ -14,13 +14,16 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import exception as db_exception
-from oslo_db.sqlalchemy import engines
+from oslo_db.sqlalchemy import engines, exc_filters
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from cloudkitty.config import ConfigurationError
 
 SQLITE_BUSY_SECONDS = 60
+
+_WRITES = "cloudkitty_writes"
+"""Execution option of a connection in a transaction that writes."""
 
 _DRIVERS = {
     "mysql": "mysql+pymysql",
@@ -70,15 +73,9 @@ class Database:
     def writer(self) -> Iterator[Connection]:
         """A transaction that writes; committed at the end, rolled back on any exception."""
         with self.engine.connect() as connection:
-            if self.dialect == "sqlite":
-                # oslo.db emits BEGIN unless this mark is set; a deferred BEGIN could not wait
-                # for the write lock once something has been read.
-                connection.info["in_transaction"] = True
-                with connection.begin():
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                    yield connection
-                return
-            connection.execution_options(isolation_level="READ COMMITTED")
+            # On SQLite, a transaction that begins by reading could not wait for the write lock.
+            level = {} if self.dialect == "sqlite" else {"isolation_level": "READ COMMITTED"}
+            connection.execution_options(**{_WRITES: True}, **level)
             with connection.begin():
                 yield connection
 
@@ -107,6 +104,8 @@ def _url(connection: str | None) -> str:
 
 
 def _engine(url: str, options: dict[str, Any]) -> Engine:
+    if make_url(url).get_backend_name() == "sqlite":
+        return _sqlite_engine(url, options)
     names = (
         "mysql_sql_mode",
         "mysql_wsrep_sync_wait",
@@ -116,25 +115,47 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
         "max_pool_size",
         "max_overflow",
         "pool_timeout",
-        "sqlite_synchronous",
         "connection_parameters",
     )
     try:
         engine: Engine = engines.create_engine(
-            url, sqlite_fk=True, max_retries=0, **{name: options[name] for name in names}
+            url,
+            max_retries=0,
+            # Only green threads need to be woken up whenever a connection is given back.
+            thread_checkin=False,
+            **{name: options[name] for name in names},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
             f"[database] connection: the Python driver is missing ({error}); install "
             "cloudkitty[mysql] or cloudkitty[postgresql]"
         ) from error
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
 
+def _sqlite_engine(url: str, options: dict[str, Any]) -> Engine:
+    """Return an engine that keeps its connections.
+
+    That of oslo.db closes a connection after each use, which costs ten times what most
+    transactions do: the last one to close also empties the write-ahead log.
+    """
+    engine = sa.create_engine(url, max_overflow=-1, pool_timeout=options["pool_timeout"])
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    exc_filters.register_engine(engine)
+    return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver would begin transactions by itself, and later than they have to.
+    connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
     # Readers and one writer at the same time; safe against the death of a process, and, with
     # a file system that keeps its promises, against loss of power.
     connection.execute("PRAGMA journal_mode = WAL")

@@ -46,3 +46,11 @@ service_to_collector_mappings = sa.Table(
     sa.Column("collector", sa.String(255), nullable=False),
     **TABLE_OPTIONS,
 )
+
+collector_states = sa.Table(
+    "collector_states",
+    METADATA,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    **TABLE_OPTIONS,
+)

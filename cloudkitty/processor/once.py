@@ -7,6 +7,7 @@ from typing import NamedTuple, TextIO
 
 from tqdm import tqdm
 
+from cloudkitty.processor import memory
 from cloudkitty.processor.build import Processor, utcnow
 from cloudkitty.processor.worker import Outcome
 from cloudkitty.scope import ScopeState
@@ -25,6 +26,7 @@ def rate_all(processor: Processor, stream: TextIO = sys.stderr) -> Summary:
 
     :raises FetchError: the scopes cannot be listed.
     """
+    memory.settle()
     processor.source.fetch(utcnow())
     periods = points = 0
     with tqdm(

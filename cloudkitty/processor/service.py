@@ -20,7 +20,7 @@ from oslo_config import cfg
 from cloudkitty.collector.metrics import MetricsError
 from cloudkitty.config import ConfigurationError
 from cloudkitty.db.engine import DatabaseErrors
-from cloudkitty.processor import build
+from cloudkitty.processor import build, memory
 from cloudkitty.processor.locks import PartLocks
 from cloudkitty.storage.base import StorageError
 
@@ -91,6 +91,7 @@ class ProcessorWorker(cotyledon.Service):
         processor = build.build(
             self._conf, parts=parts, first_part=self.worker_id % parts, lock=locks
         )
+        memory.settle()
         LOG.info("worker %d of %d started", self.worker_id + 1, parts)
         return locks, processor
 

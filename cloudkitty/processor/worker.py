@@ -17,11 +17,13 @@ from cloudkitty.collector.base import CollectError, Collector, SourceUnavailable
 from cloudkitty.collector.metrics import MetricDefinition, MetricsFile
 from cloudkitty.dataframe import DataFrame, Points
 from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.operations import EvaluationError
 from cloudkitty.period import Period
 from cloudkitty.processor.schedule import Batch, back_off
 from cloudkitty.rating.base import RatingError
 from cloudkitty.rating.pipeline import Pipeline
 from cloudkitty.scope import ScopeState
+from cloudkitty.skipfilter import SkipFilter
 from cloudkitty.storage.base import Storage, StorageError
 
 LOG = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class Retry:
 
 
 class Worker:
-    """Rates batches with one collector, one pipeline and one store."""
+    """Rates batches with one collector, one pipeline, one skip filter and one store."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Worker:
         collector: Collector,
         metrics: MetricsFile,
         pipeline: Pipeline,
+        skip: SkipFilter,
         storage: Storage,
         scopes: ScopeStore,
         clock: Clock,
@@ -76,6 +79,7 @@ class Worker:
         self._collector = collector
         self._metrics = metrics
         self._pipeline = pipeline
+        self._skip = skip
         self._storage = storage
         self._scopes = scopes
         self._clock = clock
@@ -160,17 +164,18 @@ class Worker:
     def _rated(
         self, batch: Batch, frames: Mapping[str, DataFrame]
     ) -> tuple[dict[ScopeState, DataFrame], Outcome]:
-        """Return the rated frames; a scope whose frame cannot be rated fails alone."""
+        """Return the rated frames without the points to be skipped; a scope whose frame cannot
+        be rated fails alone."""
         self._pipeline.refresh()
         rated: dict[ScopeState, DataFrame] = {}
-        refused: dict[ScopeState, RatingError] = {}
+        refused: dict[ScopeState, Exception] = {}
         for state in batch.states:
             frame = frames[state.scope.identifier]
             try:
                 if frame.usage:
                     frame = self._pipeline.rate(frame, state.scope.identifier)
-                rated[state] = frame
-            except RatingError as error:
+                rated[state] = self._skip.kept(frame)
+            except (RatingError, EvaluationError) as error:
                 refused[state] = error
         outcome = Outcome()
         for state, reason in refused.items():

@@ -167,7 +167,7 @@ class Pipeline:
         return frame
 
     def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
-        """Return *frame* with the prices it would have; nothing is stored."""
+        """Return *frame* with the prices it would have; as ``rate``, so ``refresh`` first."""
         return self.rate(frame, scope_id)
 
 

@@ -4,6 +4,7 @@
 from typing import Any
 
 from cloudkitty.api.context import ApiContext
+from cloudkitty.api.v1.collector import CollectorController
 from cloudkitty.api.v1.info import InfoController
 from cloudkitty.api.v1.rating import RatingController
 from cloudkitty.api.v1.report import ReportController
@@ -25,6 +26,7 @@ class V1Controller(Controller):
             "rating": rating,
             # What rating was called in 2014.
             "billing": rating,
+            "collector": CollectorController(context),
             "info": InfoController(context),
             "report": ReportController(context),
             "storage": StorageController(context),

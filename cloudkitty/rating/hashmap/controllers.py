@@ -8,7 +8,7 @@ the object, and may be repeated. Who may come here is decided where this is moun
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from cloudkitty import period
 from cloudkitty.rating.hashmap import records
@@ -35,17 +35,11 @@ from cloudkitty.rest.request import Request
 _MAPPING = tuple(field.name for field in dataclasses.fields(records.NewMapping))
 _THRESHOLD = tuple(field.name for field in dataclasses.fields(records.NewThreshold))
 
-Typed = TypeVar("Typed")
+Listing = dict[str, Sequence[object]]
 
 
 def _now() -> datetime.datetime:
     return period.utc(datetime.datetime.now(period.UTC))
-
-
-def _typed(kind: type[Typed], record: Any) -> Typed:
-    """Return a record of the store as the object of the API, whose attributes are called the
-    same."""
-    return kind(**{name: getattr(record, name) for name in record.__slots__})
 
 
 def _new(rule: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -105,16 +99,16 @@ class ServicesController(StoreController):
         }
 
     @expose(Services)
-    def get_all(self, request: Request) -> Services:
-        return Services(services=[_typed(Service, one) for one in self.store.list_services()])
+    def get_all(self, request: Request) -> Listing:
+        return {"services": self.store.list_services()}
 
     @expose(Service, types.Text, path=1)
-    def get_one(self, request: Request, service_id: str) -> Service:
-        return _typed(Service, self.store.get_service(service_id))
+    def get_one(self, request: Request, service_id: str) -> records.Service:
+        return self.store.get_service(service_id)
 
     @expose(Service, body=Service)
     def post(self, request: Request, service_data: Service) -> Reply:
-        service = _typed(Service, self.store.create_service(service_data.name))
+        service = self.store.create_service(service_data.name)
         return Reply.created(service, f"{request.resource_url}/{service.service_id}")
 
     @expose(None, types.Text, path=1, status=204)
@@ -124,17 +118,16 @@ class ServicesController(StoreController):
 
 class FieldsController(StoreController):
     @expose(Fields, types.Text)
-    def get_all(self, request: Request, service_id: str) -> Fields:
-        fields = self.store.list_fields(service_id)
-        return Fields(fields=[_typed(Field, field) for field in fields])
+    def get_all(self, request: Request, service_id: str) -> Listing:
+        return {"fields": self.store.list_fields(service_id)}
 
     @expose(Field, types.Text, path=1)
-    def get_one(self, request: Request, field_id: str) -> Field:
-        return _typed(Field, self.store.get_field(field_id))
+    def get_one(self, request: Request, field_id: str) -> records.Field:
+        return self.store.get_field(field_id)
 
     @expose(Field, body=Field)
     def post(self, request: Request, field_data: Field) -> Reply:
-        field = _typed(Field, self.store.create_field(field_data.service_id, field_data.name))
+        field = self.store.create_field(field_data.service_id, field_data.name)
         return Reply.created(field, f"{request.resource_url}/{field.field_id}")
 
     @expose(None, types.Text, path=1, status=204)
@@ -158,16 +151,16 @@ class GroupsController(StoreController):
         self.children = dict(self.members)
 
     @expose(Groups)
-    def get_all(self, request: Request) -> Groups:
-        return Groups(groups=[_typed(Group, group) for group in self.store.list_groups()])
+    def get_all(self, request: Request) -> Listing:
+        return {"groups": self.store.list_groups()}
 
     @expose(Group, types.Text, path=1)
-    def get_one(self, request: Request, group_id: str) -> Group:
-        return _typed(Group, self.store.get_group(group_id))
+    def get_one(self, request: Request, group_id: str) -> records.Group:
+        return self.store.get_group(group_id)
 
     @expose(Group, body=Group)
     def post(self, request: Request, group_data: Group) -> Reply:
-        group = _typed(Group, self.store.create_group(group_data.name))
+        group = self.store.create_group(group_data.name)
         return Reply.created(group, f"{request.resource_url}/{group.group_id}")
 
     @expose(None, types.Text, types.Flag, path=1, status=204)
@@ -177,17 +170,15 @@ class GroupsController(StoreController):
 
 class GroupMappingsController(StoreController):
     @expose(Mappings, types.Text)
-    def get_all(self, request: Request, group_id: str) -> Mappings:
+    def get_all(self, request: Request, group_id: str) -> Listing:
         wanted = records.MappingFilter(group_id=group_id)
-        found = self.store.list_mappings(wanted, now=_now())
-        return Mappings(mappings=[_typed(Mapping, mapping) for mapping in found])
+        return {"mappings": self.store.list_mappings(wanted, now=_now())}
 
 
 class GroupThresholdsController(StoreController):
     @expose(Thresholds, types.Text)
-    def get_all(self, request: Request, group_id: str) -> Thresholds:
-        found = self.store.list_thresholds(records.RuleFilter(group_id=group_id))
-        return Thresholds(thresholds=[_typed(Threshold, one) for one in found])
+    def get_all(self, request: Request, group_id: str) -> Listing:
+        return {"thresholds": self.store.list_thresholds(records.RuleFilter(group_id=group_id))}
 
 
 class MappingsController(StoreController):
@@ -232,7 +223,7 @@ class MappingsController(StoreController):
         description: str | None = None,
         is_active: bool = False,
         all: bool = True,
-    ) -> Mappings:
+    ) -> Listing:
         if not (all or service_id or field_id or group_id):
             raise errors.NoParentToList()
         wanted = records.MappingFilter(
@@ -251,12 +242,11 @@ class MappingsController(StoreController):
             description=description,
             is_active=is_active,
         )
-        found = self.store.list_mappings(wanted, now=_now())
-        return Mappings(mappings=[_typed(Mapping, mapping) for mapping in found])
+        return {"mappings": self.store.list_mappings(wanted, now=_now())}
 
     @expose(Mapping, types.Text, path=1)
-    def get_one(self, request: Request, mapping_id: str) -> Mapping:
-        return _typed(Mapping, self.store.get_mapping(mapping_id))
+    def get_one(self, request: Request, mapping_id: str) -> records.MappingRecord:
+        return self.store.get_mapping(mapping_id)
 
     @expose(Mapping, types.Flag, body=Mapping)
     def post(
@@ -265,10 +255,12 @@ class MappingsController(StoreController):
         mapping = self.create(request, force, mapping_data)
         return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
 
-    def create(self, request: Request, force: bool, mapping_data: Mapping | None) -> Mapping:
+    def create(
+        self, request: Request, force: bool, mapping_data: Mapping | None
+    ) -> records.MappingRecord:
         new = records.NewMapping(**_new(mapping_data, _MAPPING))
         user = request.caller.audit_name
-        return _typed(Mapping, self.store.create_mapping(new, now=_now(), user=user, force=force))
+        return self.store.create_mapping(new, now=_now(), user=user, force=force)
 
     @expose(None, types.Text, body=Mapping, path=1, status=302)
     def put(
@@ -311,8 +303,8 @@ class ServiceMappingsController(Controller):
 
 class MappingGroupController(StoreController):
     @expose(Group, types.Text)
-    def get_all(self, request: Request, mapping_id: str) -> Group:
-        return _typed(Group, self.store.get_mapping_group(mapping_id))
+    def get_all(self, request: Request, mapping_id: str) -> records.Group:
+        return self.store.get_mapping_group(mapping_id)
 
 
 class ThresholdsController(StoreController):
@@ -331,7 +323,7 @@ class ThresholdsController(StoreController):
         no_group: bool = False,
         tenant_id: str | None = None,
         filter_tenant: bool = False,
-    ) -> Thresholds:
+    ) -> Listing:
         wanted = records.RuleFilter(
             service_id=service_id,
             field_id=field_id,
@@ -340,17 +332,16 @@ class ThresholdsController(StoreController):
             tenant_id=tenant_id,
             filter_tenant=filter_tenant,
         )
-        found = self.store.list_thresholds(wanted)
-        return Thresholds(thresholds=[_typed(Threshold, one) for one in found])
+        return {"thresholds": self.store.list_thresholds(wanted)}
 
     @expose(Threshold, types.Text, path=1)
-    def get_one(self, request: Request, threshold_id: str) -> Threshold:
-        return _typed(Threshold, self.store.get_threshold(threshold_id))
+    def get_one(self, request: Request, threshold_id: str) -> records.ThresholdRecord:
+        return self.store.get_threshold(threshold_id)
 
     @expose(Threshold, body=Threshold)
     def post(self, request: Request, threshold_data: Threshold) -> Reply:
         new = records.NewThreshold(**_new(threshold_data, _THRESHOLD))
-        threshold = _typed(Threshold, self.store.create_threshold(new))
+        threshold = self.store.create_threshold(new)
         return Reply.created(threshold, f"{request.resource_url}/{threshold.threshold_id}")
 
     @expose(None, types.Text, body=Threshold, path=1, status=302)
@@ -373,5 +364,5 @@ class ThresholdsController(StoreController):
 
 class ThresholdGroupController(StoreController):
     @expose(Group, types.Text)
-    def get_all(self, request: Request, threshold_id: str) -> Group:
-        return _typed(Group, self.store.get_threshold_group(threshold_id))
+    def get_all(self, request: Request, threshold_id: str) -> records.Group:
+        return self.store.get_threshold_group(threshold_id)

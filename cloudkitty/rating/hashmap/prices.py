@@ -97,6 +97,10 @@ def add(prices: Iterable[Price]) -> Price:
     if len(prices) == 1:
         return prices[0]
     units = tuple([unit for unit, amount in prices if amount is None])
+    if len(units) == len(prices) == 2:
+        # The usual case of several, and nearly twice as fast as the loop.
+        first, second = units
+        return money.ZERO, lambda qty: first * qty + second * qty
     if len(units) == len(prices):
         return money.ZERO, functools.partial(_of_units, units)
     return money.ZERO, functools.partial(_of_prices, tuple(prices))

@@ -8,7 +8,7 @@ work that grows with the runs in the window and not with points.
 import datetime
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
@@ -122,8 +122,11 @@ class Reader:
         every = {k: text_of(v) for k, v in json.loads(metadata).items()} | groupby
         return all(every.get(key) in wanted for key, wanted in self._query.filters.items())
 
-    def stored(self) -> list[Stored]:
-        """Return every matching run that has a point in the window."""
+    def _rows(self) -> Iterator[Any]:
+        """Yield the matching runs that overlap the window, amounts as their texts: series,
+        scope, metric, begin, end, step, quantity, price."""
+        if self._nothing():
+            return
         table = models.runs.c
         statement = self._restrict(
             sa.select(
@@ -133,22 +136,25 @@ class Reader:
                 table.begin,
                 table.end,
                 table.step,
-                table.qty,
-                table.price,
+                sa.type_coerce(table.qty, sa.String),
+                sa.type_coerce(table.price, sa.String),
             )
             .join_from(models.runs, models.series, table.series_id == models.series.c.id)
             .where(table.end > self.begin, table.begin < self.end)
         )
-        if self._nothing():
-            return []
         chosen = self.attributes() if self._query.filters else None
-        found = []
+        horizons = {key: account.horizon for key, account in self.accounts.items()}
         for row in self._connection.execute(statement):
-            key, scope_id, metric, begin, end, step, qty, price = row
-            if chosen is not None and key not in chosen:
-                continue
-            last = self.accounts[scope_id].horizon if end == models.OPEN else end
-            run = runs.Run(begin, last, step, qty, price)
+            key, scope_id, metric, begin, end, *rest = row
+            if chosen is None or key in chosen:
+                last = horizons[scope_id] if end == models.OPEN else end
+                yield key, scope_id, metric, begin, last, *rest
+
+    def stored(self) -> list[Stored]:
+        """Return every matching run that has a point in the window."""
+        found = []
+        for key, scope_id, metric, begin, end, step, qty, price in self._rows():
+            run = runs.Run(begin, end, step, Decimal(qty), Decimal(price))
             if runs.count(run, self.begin, self.end):
                 found.append(Stored(key, scope_id, metric, run))
         return found
@@ -216,48 +222,53 @@ class Reader:
     # -- sums ---------------------------------------------------------------------------------
 
     def totals(self, groupby: Sequence[str], offset: int, limit: int | None) -> Totals:
-        """Return sums by group; see ``Storage.total``."""
-        sums: dict[Hashable, list[Decimal]] = {}
-        key_of = self._group_key([g for g in groupby if g != GROUP_TIME and g not in CALENDAR])
+        """Return sums by group; see ``Storage.total``.
+
+        Points are counted first, by everything that tells groups and amounts apart, and the
+        amounts of each kind multiplied once.
+        """
+        plain = [name for name in groupby if name not in (GROUP_TIME, *CALENDAR)]
+        attributes = self.attributes() if set(plain) - {GROUP_SCOPE, GROUP_TYPE} else None
         stretches = self._stretches(groupby)
+        counts: dict[tuple[Any, ...], int] = defaultdict(int)
+        for key, scope_id, metric, begin, end, step, qty, price in self._rows():
+            series = key if attributes is not None else None
+            for label, points in stretches(begin, end, step):
+                counts[label, scope_id, metric, series, qty, price] += points
+        sums: dict[Hashable, list[Decimal]] = {}
         with localcontext(money.EXACT):
-            for stored in self.stored():
-                group = key_of(stored)
-                qty, price = stored.run.qty, stored.run.price
-                for label, points in stretches(stored.run):
-                    total = sums.setdefault((label, group), [money.ZERO, money.ZERO])
-                    total[0] += qty * points
-                    total[1] += price * points
+            for (label, scope_id, metric, series, qty, price), points in counts.items():
+                if not points:
+                    continue
+                known = attributes[series] if attributes is not None else {}
+                group = tuple([self._value(name, scope_id, metric, known) for name in plain])
+                total = sums.setdefault((label, group), [money.ZERO, money.ZERO])
+                total[0] += Decimal(qty) * points
+                total[1] += Decimal(price) * points
         rows = sorted(
             (self._row(groupby, key, total) for key, total in sums.items()),
             key=lambda row: (row.begin, row.end, row.group),
         )
         return Totals(len(rows), rows[offset : None if limit is None else offset + limit])
 
-    def _group_key(self, names: Sequence[str]) -> Callable[[Stored], tuple[str, ...]]:
-        """Return the function that says which group a run is in, times and calendars aside."""
-        parts = [self._part(name) for name in names]
-        return lambda stored: tuple([part(stored) for part in parts])
-
-    def _part(self, name: str) -> Callable[[Stored], str]:
+    def _value(self, name: str, scope_id: int, metric: str, known: Mapping[str, str]) -> str:
         if name == GROUP_SCOPE:
-            return lambda stored: self.accounts[stored.scope_id].scope.identifier
-        if name == GROUP_TYPE:
-            return lambda stored: stored.metric
-        attributes = self.attributes()
-        return lambda stored: attributes[stored.series_id].get(name, "")
+            return self.accounts[scope_id].scope.identifier
+        return metric if name == GROUP_TYPE else known.get(name, "")
 
     def _stretches(
         self, groupby: Sequence[str]
-    ) -> Callable[[runs.Run], Iterable[tuple[Hashable, int]]]:
-        """Return the function that spreads a run over periods or calendar units."""
+    ) -> Callable[[int, int, int], Iterable[tuple[Hashable, int]]]:
+        """Return the function that spreads a run (begin, end, step) over periods or calendar
+        units."""
+        first, last = self.begin, self.end
         if GROUP_TIME in groupby:
-            return lambda run: (
-                ((start, start + run.step), 1) for start in runs.starts(run, self.begin, self.end)
+            return lambda begin, end, step: (
+                ((start, start + step), 1) for start in runs.starts(begin, end, step, first, last)
             )
         units = [unit for unit in groupby if unit in CALENDAR]
         if not units:
-            return lambda run: (((), runs.count(run, self.begin, self.end)),)
+            return lambda begin, end, step: (((), runs.points(begin, end, step, first, last)),)
         return runs.Buckets(self._calendar(units)).counts
 
     def _calendar(self, units: Sequence[str]) -> list[tuple[int, int, Hashable]]:

@@ -41,23 +41,32 @@ class Open(NamedTuple):
     price: Decimal
 
 
-def _span(run: Run, begin: int, end: int) -> tuple[int, int]:
-    """Return the indices ``[first, last)`` of the points of *run* that start in the window."""
-    points = (run.end - run.begin) // run.step
-    first = max(0, -((run.begin - begin) // run.step))
-    last = min(points, -((run.begin - end) // run.step))
-    return first, last
+def _span(begin: int, end: int, step: int, first: int, last: int) -> tuple[int, int]:
+    """Return the indices ``[i, j)`` of a run's points that start in ``[first, last)``."""
+    points = (end - begin) // step
+    return max(0, -((begin - first) // step)), min(points, -((begin - last) // step))
+
+
+def points(begin: int, end: int, step: int, first: int, last: int) -> int:
+    """Return how many points of a run start in ``[first, last)``."""
+    i, j = _span(begin, end, step, first, last)
+    return max(0, j - i)
+
+
+def starts(begin: int, end: int, step: int, first: int, last: int) -> range:
+    """Return the starts of a run's points in ``[first, last)``."""
+    i, j = _span(begin, end, step, first, last)
+    return range(begin + i * step, begin + max(i, j) * step, step)
 
 
 def count(run: Run, begin: int, end: int) -> int:
     """Return how many points of *run* start in ``[begin, end)``."""
-    first, last = _span(run, begin, end)
-    return max(0, last - first)
+    return points(run.begin, run.end, run.step, begin, end)
 
 
 def clip(run: Run, begin: int, end: int) -> Run | None:
     """Return the points of *run* that start in the window, ``None`` if there are none."""
-    first, last = _span(run, begin, end)
+    first, last = _span(run.begin, run.end, run.step, begin, end)
     if first >= last:
         return None
     return run._replace(begin=run.begin + first * run.step, end=run.begin + last * run.step)
@@ -65,7 +74,7 @@ def clip(run: Run, begin: int, end: int) -> Run | None:
 
 def cut(run: Run, begin: int, end: int) -> list[Run]:
     """Return *run* without the points that start in the window: none, one or two runs."""
-    first, last = _span(run, begin, end)
+    first, last = _span(run.begin, run.end, run.step, begin, end)
     if first >= last:
         return [run]
     pieces = []
@@ -99,19 +108,13 @@ def replace(runs: Iterable[Run], begin: int, end: int, content: Iterable[Run]) -
     return merge([*kept, *content])
 
 
-def starts(run: Run, begin: int, end: int) -> range:
-    """Return the starts of the points of *run* in the window."""
-    first, last = _span(run, begin, end)
-    return range(run.begin + first * run.step, run.begin + max(first, last) * run.step, run.step)
-
-
 def total(runs: Iterable[Run], begin: int, end: int) -> tuple[Decimal, Decimal]:
     """Return the exact sums of quantity and price over the points in the window."""
     qtys, prices = [], []
     for run in runs:
-        points = count(run, begin, end)
-        qtys.append(money.times(run.qty, points))
-        prices.append(money.times(run.price, points))
+        number = count(run, begin, end)
+        qtys.append(money.times(run.qty, number))
+        prices.append(money.times(run.price, number))
     return money.total(qtys), money.total(prices)
 
 
@@ -213,12 +216,12 @@ class Buckets:
         self._stretches = stretches
         self._begins = [stretch[0] for stretch in stretches]
 
-    def counts(self, run: Run) -> Iterator[tuple[object, int]]:
-        """Yield the label of each stretch in which points of *run* start, with their number."""
-        place = max(0, bisect.bisect_right(self._begins, run.begin) - 1)
-        for begin, end, label in self._stretches[place:]:
-            if begin >= run.end:
+    def counts(self, begin: int, end: int, step: int) -> Iterator[tuple[Hashable, int]]:
+        """Yield the label of each stretch in which points of a run start, with their number."""
+        place = max(0, bisect.bisect_right(self._begins, begin) - 1)
+        for first, last, label in self._stretches[place:]:
+            if first >= end:
                 return
-            points = count(run, begin, end)
-            if points:
-                yield label, points
+            number = points(begin, end, step, first, last)
+            if number:
+                yield label, number

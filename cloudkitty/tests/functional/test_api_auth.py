@@ -109,6 +109,26 @@ def test_origins_that_may_share(
     assert "Access-Control-Allow-Origin" not in client.get("/", Origin="https://other").headers
 
 
+@pytest.mark.parametrize(
+    ("heeded", "url"), [(False, "http://localhost/v1"), (True, "https://rating.example.com/v1")]
+)
+def test_behind_a_proxy(
+    conf: cfg.ConfigOpts,
+    sqlite_database: Database,
+    tmp_path: pathlib.Path,
+    heeded: bool,
+    url: str,
+) -> None:
+    from oslo_middleware import http_proxy_to_wsgi
+
+    conf.set_override("auth_strategy", "noauth")
+    conf.register_opts(http_proxy_to_wsgi.OPTS, "oslo_middleware")
+    conf.set_override("enable_proxy_headers_parsing", heeded, "oslo_middleware")
+    client = api.Client.deployed(api.context(conf, sqlite_database, tmp_path))
+    root = client.get("/", X_Forwarded_Proto="https", X_Forwarded_Host="rating.example.com")
+    assert root.json["versions"][0]["links"][0]["href"] == url
+
+
 def test_the_service_can_be_taken_out_of_rotation(
     conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path
 ) -> None:

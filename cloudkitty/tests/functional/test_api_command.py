@@ -204,6 +204,19 @@ def test_client_rules_and_quotes(client: Any) -> None:
     assert service not in {one["service_id"] for one in hashmap.get_service()["services"]}
 
 
+def test_client_collectors(client: Any) -> None:
+    client.collector.create_mapping(service="compute", collector="gnocchi")
+    client.collector.create_mapping(service="compute", collector="ceilometer")
+    found = {"service": "compute", "collector": "ceilometer"}
+    assert client.collector.get_mapping() == {"mappings": [found]}
+    assert client.collector.get_mapping(collector="gnocchi") == {"mappings": []}
+    assert client.collector.get_mapping(service="compute") == found
+    client.collector.delete_mapping(service="compute")
+    assert client.collector.get_state(name="gnocchi") == {"name": "gnocchi", "enabled": False}
+    client.collector.set_state(name="gnocchi", enabled=True)
+    assert client.collector.get_state(name="gnocchi")["enabled"]
+
+
 def test_client_reports(client: Any) -> None:
     assert client.report.get_tenants(**JANUARY) == ["alpha", "beta"]
     assert Decimal(client.report.get_total(tenant_id="alpha", **JANUARY)) == Decimal("1.45")

@@ -4,6 +4,7 @@
 import json
 import pathlib
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +15,15 @@ from oslo_config import cfg
 from cloudkitty import config
 from cloudkitty.db.engine import Database
 from cloudkitty.tests import api
-from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.databases import DIALECTS, TestServer, missing
 
 HASHMAP = "/v1/rating/module_config/hashmap"
 IDENTIFIER = "11111111-2222-3333-4444-555555555555"
 
 PATHS = [
+    "/v1/collector",
+    "/v1/collector/mappings",
+    "/v1/collector/states",
     "/v1/info/config",
     "/v1/info/metrics",
     "/v1/rating/modules",
@@ -37,7 +41,8 @@ PATHS = [
 NAMES = st.sampled_from(
     [
         "begin end tenant_id service all_tenants groupby resource_type module_id enabled priority",
-        "resources volume desc name service_id field_id group_id mapping_id threshold_id cost",
+        "resources volume desc name service collector service_id field_id group_id mapping_id",
+        "threshold_id cost updated_by created_by deleted_by",
         "level type value start description force recursive no_group filter_tenant is_active all",
     ]
 ).flatmap(lambda words: st.sampled_from(words.split()))
@@ -78,19 +83,26 @@ SEGMENTS = st.lists(
 WORDS = st.dictionaries(NAMES, HOSTILE.filter(str.isprintable) | st.just(""), max_size=2)
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module", params=DIALECTS)
+def client(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    reason = missing(request.param)
+    if reason:
+        pytest.skip(reason)
     directory = tmp_path_factory.mktemp("fuzz")
     conf: cfg.ConfigOpts = config.load([], config_files=[])
     conf.set_override("auth_strategy", "noauth")
-    server = TestServer("sqlite", directory)
+    server = TestServer(request.param, directory)
     database: Database = server.fresh(conf, pathlib.Path(directory))
     context = api.context(conf, database, directory)
     api.seed(context)
-    client = api.Client.deployed(context)
+    client = api.Client.deployed(context, X_User_Id="u" * 300)
     body = {"module_id": "hashmap", "enabled": True}
     assert client("PUT", "/v1/rating/modules/hashmap", body).status_int == 302
-    return client
+    yield client
+    database.dispose()
+    server.drop()
 
 
 def _no_fault(client: Any, method: str, path: str, document: Any) -> None:

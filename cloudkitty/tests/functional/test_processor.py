@@ -12,6 +12,7 @@ from cloudkitty.collector.metrics import MetricsFile, read
 from cloudkitty.dataframe import Points, Registry
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher, FetchError
+from cloudkitty.processor.build import skip_filter
 from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
 from cloudkitty.processor.worker import Retry, Worker
@@ -76,7 +77,7 @@ class Listed(Fetcher):
 class Bench:
     """A processor whose clock, source and list of scopes belong to the test."""
 
-    def __init__(self, conf, database, scopes=("p", "q", "r"), hours=5) -> None:
+    def __init__(self, conf, database, scopes=("p", "q", "r"), hours=5, metrics=METRICS) -> None:
         conf.set_override("first_period", "2026-01-01", "collect")
         conf.set_override("wait_periods", 1, "collect")
         self.database = database
@@ -85,13 +86,14 @@ class Bench:
         self.fetcher = Listed(conf, list(scopes))
         self.storage = SqlAlchemyStorage(conf, database, self.collector.registry)
         self.pipeline = Pipeline(conf, database)
-        self.metrics: MetricsFile = read(METRICS, "project_id", Usage.check_extra_args)
+        self.metrics: MetricsFile = read(metrics, "project_id", Usage.check_extra_args)
         schedule = Schedule.of(conf)
         store = ScopeStore(database)
         self.worker = Worker(
             collector=self.collector,
             metrics=self.metrics,
             pipeline=self.pipeline,
+            skip=skip_filter(conf, self.metrics),
             storage=self.storage,
             scopes=store,
             clock=lambda: self.now,
