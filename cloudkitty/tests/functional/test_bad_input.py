@@ -15,7 +15,6 @@ from oslo_config import cfg
 from cloudkitty import period
 from cloudkitty.db.engine import Database
 from cloudkitty.db.models import scopes
-from cloudkitty.processor import build
 from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.tests import cloud
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
@@ -61,24 +60,8 @@ class Site:
 
     def configure(self, changes: commands.Sections) -> None:
         """Write the configuration file, with some options changed."""
-        commands.write_configuration(
-            self.config,
-            {
-                "DEFAULT": {"auth_strategy": "noauth", "state_path": self.directory},
-                "database": {"connection": self.database.url},
-                "collect": {
-                    "collector": "csv",
-                    "metrics_conf": self.metrics,
-                    "first_period": NEW_YEAR.isoformat(),
-                    "wait_periods": (build.utcnow() - NEW_YEAR) // HOUR - HOURS + 1,
-                },
-                "collector_csv": {"file": self.usage},
-                "fetcher": {"backend": "csv"},
-                "orchestrator": {"max_workers": 1},
-                "api": {"host_ip": "127.0.0.1", "port": 0, "workers": 1},
-            },
-            changes,
-        )
+        usual = cloud.sections(self.database.url, self.directory, hours=HOURS)
+        commands.write_configuration(self.config, usual, changes)
 
     def run(self, command: Command) -> commands.Done:
         name, *args = command
@@ -384,9 +367,7 @@ def test_mended_usage_is_rated_from_where_it_stopped(site: Site) -> None:
     done = site.run(ONCE)
     assert (done.code, done.err) == (0, "")
     mended = site.content()[models.runs.name]
-    with site.database.writer() as connection:
-        for table in (models.runs, models.series, scopes):
-            connection.execute(table.delete())
+    cloud.wipe(site.database)
     site.run(ONCE)
     assert [row[1:] for row in site.content()[models.runs.name]] == [row[1:] for row in mended]
 

@@ -18,9 +18,7 @@ from cloudkitty import money
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.db.models import scopes
-from cloudkitty.processor import build
 from cloudkitty.storage.base import Query
-from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
 from cloudkitty.tests import cloud
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
@@ -65,28 +63,19 @@ class Site:
         assert (done.code, done.err) == (0, "")
         assert f" {POINTS} points\n" in done.out
         self.undisturbed = self.points()
-        with database.writer() as connection:
-            for table in (models.runs, models.series, scopes):
-                connection.execute(table.delete())
+        cloud.wipe(database)
 
     def configure(self, name: str) -> pathlib.Path:
         """Write a configuration file; those of different names share no locks."""
         return commands.write_configuration(
             self._directory / f"{name}.conf",
+            cloud.sections(self.database.url, self._directory, hours=HOURS),
             {
-                "DEFAULT": {"auth_strategy": "noauth", "state_path": self._directory / name},
-                "database": {"connection": self.database.url},
-                "collect": {
-                    "collector": "csv",
-                    "metrics_conf": self._conf.collect.metrics_conf,
-                    "first_period": NEW_YEAR.isoformat(),
-                    # The usage ends there: later periods are empty, and need not be rated.
-                    "wait_periods": (build.utcnow() - NEW_YEAR) // HOUR - HOURS + 1,
-                },
-                "collector_csv": {"file": self._conf.collector_csv.file[0]},
-                "fetcher": {"backend": "csv"},
-                "orchestrator": {"max_workers": WORKERS, "batch_size": 1},
-                "api": {"host_ip": "127.0.0.1", "port": 0, "workers": 1},
+                "orchestrator": {
+                    "coordination_url": f"file://{self._directory}/{name}-locks",
+                    "max_workers": WORKERS,
+                    "batch_size": 1,
+                }
             },
         )
 
