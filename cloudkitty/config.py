@@ -268,8 +268,15 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
     )
     connection = "sqlite:///$state_path/cloudkitty.sqlite"
-    # A migration that goes well is no news.
-    levels = [*oslo_log.get_default_log_levels(), "alembic=WARN"]
+    levels = [
+        *oslo_log.get_default_log_levels(),
+        # A migration that goes well is no news.
+        "alembic=WARN",
+        # What fails in the end is raised, and told once by whoever knows what it was for.
+        "oslo_db.sqlalchemy.exc_filters=CRITICAL",
+        "keystoneauth.session=ERROR",
+        "stevedore.named=ERROR",
+    ]
     if conf is None:
         cfg.set_defaults(db_options.database_opts, connection=connection)
         oslo_log.set_defaults(default_log_levels=levels)
@@ -321,6 +328,12 @@ def load(
         raise ConfigurationError(f"--config-file: {error}") from error
     except cfg.Error as error:
         raise ConfigurationError(str(error)) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"--config-file: cannot read {error.filename}: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--config-file: a file is not UTF-8 text: {error}") from error
     return conf
 
 

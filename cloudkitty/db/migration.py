@@ -48,8 +48,10 @@ def current(database: Database) -> str | None:
 def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the schema to *revision*; nothing happens when it is there already.
 
-    :raises SchemaError: the database belongs to another program, or there is no such revision.
+    :raises SchemaError: the database belongs to another program or is newer than this one, or
+        there is no such revision.
     """
+    _refuse_newer(current(database))
     with database.writer() as connection:
         _refuse_foreign(connection)
         _run(alembic.command.upgrade, connection, revision)
@@ -99,13 +101,17 @@ def require_head(database: Database) -> None:
             "the database has no schema yet; run cloudkitty-dbsync upgrade "
             "(the option is [database] connection)"
         )
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found in known:
-        raise SchemaError(
-            f"the database is at schema {found} and this program needs {needed}; "
-            "run cloudkitty-dbsync upgrade"
-        )
+    _refuse_newer(found)
     raise SchemaError(
-        f"the database is at schema {found}, which is newer than this program ({needed}); "
-        "upgrade the program"
+        f"the database is at schema {found} and this program needs {needed}; "
+        "run cloudkitty-dbsync upgrade"
     )
+
+
+def _refuse_newer(found: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaError(
+            f"the database is at schema {found}, which is newer than this program ({head()}); "
+            "upgrade the program"
+        )

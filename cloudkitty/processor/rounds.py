@@ -72,12 +72,13 @@ class ScopeSource:
             return
         try:
             self.fetch(now)
-        except FetchError as error:
-            self._failures += 1
-            self._retry_at = now + back_off(self._failures, FETCH_RETRY, FETCH_RETRY_LONGEST)
-            LOG.error("the list of scopes could not be fetched: %s", error)
+            self._failures, self._retry_at = 0, None
             return
-        self._failures, self._retry_at = 0, None
+        except FetchError as error:
+            failure = error
+        self._failures += 1
+        self._retry_at = now + back_off(self._failures, FETCH_RETRY, FETCH_RETRY_LONGEST)
+        LOG.error("the list of scopes could not be fetched: %s", failure)
 
     def states(self) -> list[ScopeState]:
         """Return the active scopes on the list, as they stand now."""

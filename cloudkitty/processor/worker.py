@@ -3,7 +3,8 @@
 
 Invariants: a period is stored whole or not at all; a scope that fails does not keep another
 from being rated; every failure is logged once, with scope, period and metric, and noted in the
-scope's state together with the time of the next try.
+scope's state together with the time of the next try. What is logged is logged outside of
+``except``: there the log's formatter would write the error a second time.
 """
 
 import concurrent.futures
@@ -106,8 +107,9 @@ class Worker:
             rated, outcome = self._rated(batch, frames)
             return outcome + self._stored(batch.period, rated)
         except (CollectError, StorageError, RatingError) as error:
-            if len(batch.states) == 1 or isinstance(error, SourceUnavailable):
-                return self._failed(batch, error)
+            failure = error
+        if len(batch.states) == 1 or isinstance(failure, SourceUnavailable):
+            return self._failed(batch, failure)
         first, second = batch.halves()
         return self.rate(first) + self.rate(second)
 
@@ -166,7 +168,7 @@ class Worker:
         be rated fails alone."""
         self._pipeline.refresh()
         rated: dict[ScopeState, DataFrame] = {}
-        outcome = Outcome()
+        refused: dict[ScopeState, Exception] = {}
         for state in batch.states:
             frame = frames[state.scope.identifier]
             try:
@@ -174,7 +176,10 @@ class Worker:
                     frame = self._pipeline.rate(frame, state.scope.identifier)
                 rated[state] = self._skip.kept(frame)
             except (RatingError, EvaluationError) as error:
-                outcome += self._failed(Batch(batch.period, (state,)), error)
+                refused[state] = error
+        outcome = Outcome()
+        for state, reason in refused.items():
+            outcome += self._failed(Batch(batch.period, (state,)), reason)
         return rated, outcome
 
     # -- storing -------------------------------------------------------------------------------
@@ -182,7 +187,7 @@ class Worker:
     def _stored(self, period: Period, rated: Mapping[ScopeState, DataFrame]) -> Outcome:
         overtaken = tuple(self._storage.replace(period, rated))
         if overtaken:
-            LOG.info("period %s: %s already rated by another worker", period, _names(overtaken))
+            LOG.info("period %s: %s already rated by another worker", period, named(overtaken))
         kept = tuple(state for state in rated if state not in overtaken)
         points = sum(len(rated[state]) for state in kept)
         LOG.debug("period %s: %d scopes, %d points", period, len(kept), points)
@@ -193,7 +198,7 @@ class Worker:
         pause = back_off(failures, self._retry.first, self._retry.longest)
         LOG.error(
             "%s, period %s: %s; trying again in %d s",
-            _names(batch.states),
+            named(batch.states),
             batch.period,
             error,
             pause.total_seconds(),
@@ -202,8 +207,8 @@ class Worker:
         return Outcome(failed=batch.states)
 
 
-def _names(states: Sequence[ScopeState]) -> str:
-    """Return the first few scopes as text."""
+def named(states: Sequence[ScopeState]) -> str:
+    """Return the first few scopes as text, for messages."""
     shown = ", ".join(str(state.scope) for state in states[:_SHOWN_SCOPES])
     more = len(states) - _SHOWN_SCOPES
     return f"{shown} and {more} more" if more > 0 else shown
