@@ -103,7 +103,7 @@ class Worker:
         :raises StorageError: not even the failure could be noted.
         """
         try:
-            frames = self._collect(batch)
+            frames = self.collect(batch)
             rated, outcome = self._rated(batch, frames)
             return outcome + self._stored(batch.period, rated)
         except (CollectError, StorageError, RatingError) as error:
@@ -115,8 +115,11 @@ class Worker:
 
     # -- collecting ----------------------------------------------------------------------------
 
-    def _collect(self, batch: Batch) -> dict[str, DataFrame]:
-        """Return the frame of every scope of the batch, an empty one where nothing was used."""
+    def collect(self, batch: Batch) -> dict[str, DataFrame]:
+        """Return the frame of every scope of the batch, an empty one where nothing was used.
+
+        :raises CollectError: usage of a metric is not to be had.
+        """
         identifiers = [state.scope.identifier for state in batch.states]
         usage: dict[str, dict[str, Points]] = {identifier: {} for identifier in identifiers}
         tasks = {
@@ -172,15 +175,23 @@ class Worker:
         for state in batch.states:
             frame = frames[state.scope.identifier]
             try:
-                if frame.usage:
-                    frame = self._pipeline.rate(frame, state.scope.identifier)
-                rated[state] = self._skip.kept(frame)
+                rated[state] = self.price(state, frame)
             except (RatingError, EvaluationError) as error:
                 refused[state] = error
         outcome = Outcome()
         for state, reason in refused.items():
             outcome += self._failed(Batch(batch.period, (state,)), reason)
         return rated, outcome
+
+    def price(self, state: ScopeState, frame: DataFrame) -> DataFrame:
+        """Return the frame with prices and without the points to be skipped.
+
+        :raises RatingError: it cannot be rated.
+        :raises EvaluationError: the filter has no answer for a point.
+        """
+        if frame.usage:
+            frame = self._pipeline.rate(frame, state.scope.identifier)
+        return self._skip.kept(frame)
 
     # -- storing -------------------------------------------------------------------------------
 
