@@ -14,8 +14,10 @@ from cloudkitty.dataframe import Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
 from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.db.tasks import TaskStore
 from cloudkitty.expression import Expression, ExpressionError
 from cloudkitty.fetcher.base import Fetcher
+from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.rounds import Lock, Rounds, ScopeSource, unlocked
 from cloudkitty.processor.schedule import Schedule
 from cloudkitty.processor.worker import Clock, Retry, Worker
@@ -80,23 +82,37 @@ def build(
     definitions = metrics.load(
         conf.collect.metrics_conf, conf.collect.scope_key, collector_class.check_extra_args
     )
+    pipeline = Pipeline(conf, database)
+    storage = factory.build(conf, database, registry)
+    retry = Retry(conf.orchestrator.retry_interval, conf.orchestrator.max_retry_interval)
     worker = Worker(
         collector=collector_class(conf, registry),
         metrics=definitions,
-        pipeline=Pipeline(conf, database),
+        pipeline=pipeline,
         skip=skip_filter(conf, definitions),
-        storage=factory.build(conf, database, registry),
+        storage=storage,
         scopes=scopes,
         clock=clock,
-        retry=Retry(conf.orchestrator.retry_interval, conf.orchestrator.max_retry_interval),
+        retry=retry,
         threads=conf.orchestrator.max_threads,
         timeout=conf.orchestrator.collector_request_timeout,
     )
     source = ScopeSource(conf, fetcher_class(conf), scopes, schedule)
+    reprocessor = Reprocessor(
+        worker=worker,
+        pipeline=pipeline,
+        storage=storage,
+        tasks=TaskStore(database),
+        seconds=schedule.seconds,
+        clock=clock,
+        retry=retry,
+        batch_size=schedule.batch_size,
+    )
     rounds = Rounds(
         source=source,
         schedule=schedule,
         worker=worker,
+        reprocessor=reprocessor,
         clock=clock,
         parts=parts,
         first_part=first_part,

@@ -17,7 +17,7 @@ from cloudkitty import money
 from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.dataframe import DataFrame, Points
 from cloudkitty.db.tasks import TaskStore
-from cloudkitty.expression import EvaluationError
+from cloudkitty.operations import EvaluationError
 from cloudkitty.period import Period
 from cloudkitty.processor.schedule import Batch, back_off
 from cloudkitty.processor.worker import Clock, Retry, Worker
@@ -33,7 +33,6 @@ PERIODS_AT_ONCE = 168
 """How much of a window is priced anew in one transaction."""
 
 Mine = Callable[[ScopeState], bool]
-Stop = Callable[[], bool]
 
 
 class _Turn(NamedTuple):
@@ -77,14 +76,14 @@ class Reprocessor:
         self._batch_size = batch_size
         self._failures: dict[int, tuple[int, datetime.datetime]] = {}
 
-    def run(self, mine: Mine, stop: Stop) -> None:
-        """Do what the unfinished tasks of these scopes ask for, until nothing is left to do now."""
-        while not stop():
-            waiting = [task for task in self._tasks.unfinished() if mine(task.scope)]
-            turn = self._next([task for task in waiting if not self._pauses(task)])
-            if turn is None:
-                return
+    def step(self, mine: Mine) -> bool:
+        """Do one part of what the unfinished tasks of these scopes ask for; return whether there
+        was anything to do now."""
+        waiting = [task for task in self._tasks.unfinished() if mine(task.scope)]
+        turn = self._next([task for task in waiting if not self._pauses(task)])
+        if turn is not None:
             self._do(turn)
+        return turn is not None
 
     def _pauses(self, task: Task) -> bool:
         _failures, retry_at = self._failures.get(task.id, (0, None))
@@ -95,9 +94,7 @@ class Reprocessor:
         turns: dict[tuple[Mode, Period], list[Task]] = defaultdict(list)
         for task in waiting:
             if task.scope.horizon is None or task.scope.horizon < task.window.end:
-                self._tasks.cancel(task.id, self._clock())
-                self._tasks.note(task, "the scope has been reset to before the end of the window")
-                continue
+                continue  # the scope has been set back, and is rated up to there first
             turns[task.mode, self._part(task)].append(task)
         if not turns:
             return None

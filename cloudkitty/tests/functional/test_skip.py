@@ -13,8 +13,8 @@ from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.processor import build
 from cloudkitty.storage.base import Query
+from cloudkitty.tests.bench import METRICS, Bench
 from cloudkitty.tests.builders import HOUR, NEW_YEAR, hour
-from cloudkitty.tests.functional.test_processor import METRICS, Bench
 
 OPTION = "skip_datapoints_expression"
 

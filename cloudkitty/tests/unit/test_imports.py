@@ -16,6 +16,7 @@ CORE = {
     "period",
     "dataframe",
     "scope",
+    "task",
     "config",
     "version",
     "plugins",
