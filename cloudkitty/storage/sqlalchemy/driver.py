@@ -11,9 +11,9 @@ from cloudkitty import money
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database, DatabaseErrors, explain
-from cloudkitty.period import Period
+from cloudkitty.period import UTC, Period
 from cloudkitty.scope import ScopeState
-from cloudkitty.storage.base import Page, Query, Storage, StorageError, Totals
+from cloudkitty.storage.base import Query, Scan, Storage, StorageError, Totals
 from cloudkitty.storage.sqlalchemy.queries import Reader
 from cloudkitty.storage.sqlalchemy.writer import LedgerWriter
 
@@ -38,16 +38,30 @@ class SqlAlchemyStorage(Storage):
         with self._explained():
             return self._writer.replace(period, frames)
 
-    def retrieve(self, query: Query, offset: int = 0, limit: int | None = 1000) -> Page:
+    @contextmanager
+    def scan(
+        self,
+        query: Query,
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        by_metric: bool = False,
+    ) -> Iterator[Scan]:
         with self._reading(query) as reader:
-            # What is read once is not worth keeping: a registry of its own.
-            return reader.page(offset, limit, Registry())
+            yield reader.scan(offset, limit, by_metric)
 
     def total(
-        self, query: Query, groupby: Sequence[str] = (), offset: int = 0, limit: int | None = None
+        self,
+        query: Query,
+        groupby: Sequence[str] = (),
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        zone: datetime.tzinfo = UTC,
+        extremes: bool = False,
     ) -> Totals:
         with self._reading(query) as reader:
-            return reader.totals(groupby, offset, limit)
+            return reader.totals(groupby, offset, limit, zone, extremes)
 
     def delete(self, query: Query) -> None:
         with self._reading(query) as reader:
