@@ -9,11 +9,13 @@ import socket
 from collections.abc import Iterable, Sequence
 
 from keystoneauth1 import loading as keystone_loading
-from oslo_config import cfg
+from oslo_config import cfg, types
 from oslo_db import options as db_options
 from oslo_log import log as oslo_log
 from oslo_middleware import cors
 from oslo_policy import opts as policy_opts
+
+from cloudkitty import period
 
 PROJECT = "cloudkitty"
 
@@ -22,6 +24,13 @@ Options = list[cfg.Opt]
 
 class ConfigurationError(Exception):
     """The configuration is wrong; the message names the option or the line."""
+
+
+class TimeZone(types.String):  # type: ignore[misc]
+    """The name of a time zone that this machine knows."""
+
+    def __call__(self, value: object) -> str:
+        return period.zone(str(super().__call__(value))).key
 
 
 DEFAULT: Options = [
@@ -65,6 +74,14 @@ API: Options = [
         help="Worker processes of cloudkitty-api.",
     ),
     cfg.IntOpt("threads", min=1, default=4, help="Threads of each worker of cloudkitty-api."),
+    cfg.Opt(
+        "billing_time_zone",
+        type=TimeZone(),
+        default="UTC",
+        help="Time zone, such as Europe/Paris, of the calendar of version 2: in which day, week, "
+        "month and year a period lies when a summary is grouped by these, and which month is the "
+        "current one when a request names none.",
+    ),
 ]
 
 COLLECT: Options = [

@@ -78,9 +78,32 @@ class NoParentToList(ApiError):
     template = "Name a service, a field or a group, or leave out all=false."
 
 
+class InvalidData(ApiError):
+    http_status = 400
+    template = "Invalid data: {problems}"
+
+
+class NotJsonType(ApiError):
+    http_status = 415
+    template = "The body of the request must be of the type application/json."
+
+
+class InvalidTimeGroup(ApiError):
+    http_status = 400
+    template = (
+        "Invalid groupby time option. There is no {name}; use time, time-d, time-w, time-m or "
+        "time-y."
+    )
+
+
 class Forbidden(ApiError):
     http_status = 403
     template = "Policy doesn't allow {rule} to be performed."
+
+
+class NotAuthorized(ApiError):
+    http_status = 403
+    template = "You are not authorized to perform this action"
 
 
 class NotFound(ApiError):
@@ -88,9 +111,19 @@ class NotFound(ApiError):
     template = "The resource could not be found."
 
 
+class NothingFound(ApiError):
+    http_status = 404
+    template = "No resource found for provided filters."
+
+
 class ModuleNotFound(ApiError):
     http_status = 404
     template = "Module not found."
+
+
+class NamedModuleNotFound(ApiError):
+    http_status = 404
+    template = "Module '{name}' not found"
 
 
 class MetricNotFound(ApiError):
@@ -110,6 +143,21 @@ class MethodNotAllowed(ApiError):
     def __init__(self, *, method: str, allow: str) -> None:
         super().__init__(method=method)
         self.headers = {"Allow": allow}
+
+
+class AmbiguousScope(ApiError):
+    http_status = 409
+    template = "Too many resources found with the same scope_id: {scope_id}."
+
+
+class ScopeExists(ApiError):
+    http_status = 409
+    template = "Cannot create a scope with an already existing scope_id: {scope_id}."
+
+
+class SameScope(ApiError):
+    http_status = 409
+    template = "There is another scope with this scope_id, scope_key, fetcher and collector."
 
 
 class ModuleNotConfigurable(ApiError):

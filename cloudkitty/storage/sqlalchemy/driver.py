@@ -12,9 +12,10 @@ from cloudkitty import period as calendar
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database, DatabaseErrors, explain
-from cloudkitty.period import Period
+from cloudkitty.period import UTC, Period
 from cloudkitty.scope import ScopeState
-from cloudkitty.storage.base import Page, Query, Storage, StorageError, Stretch, Totals
+from cloudkitty.storage.base import Query, Scan, Storage, StorageError, Stretch, Totals
+from cloudkitty.storage.sqlalchemy import stretches
 from cloudkitty.storage.sqlalchemy.editor import Editor
 from cloudkitty.storage.sqlalchemy.queries import Reader
 from cloudkitty.storage.sqlalchemy.writer import Appender, Content, content_of
@@ -62,7 +63,7 @@ class SqlAlchemyStorage(Storage):
     def stretches(self, state: ScopeState, window: Period) -> Sequence[Stretch]:
         query = Query(window.begin, window.end, scopes=[state.scope.identifier])
         with self._reading(query) as reader:
-            return reader.stretches(state.id, Registry())
+            return stretches.read(reader, state.id)
 
     def rewrite(
         self, window: Period, contents: Mapping[ScopeState, Sequence[Stretch]]
@@ -88,16 +89,30 @@ class SqlAlchemyStorage(Storage):
             with self._explained():
                 self._editor.put(filled)
 
-    def retrieve(self, query: Query, offset: int = 0, limit: int | None = 1000) -> Page:
+    @contextmanager
+    def scan(
+        self,
+        query: Query,
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        by_metric: bool = False,
+    ) -> Iterator[Scan]:
         with self._reading(query) as reader:
-            # What is read once is not worth keeping: a registry of its own.
-            return reader.page(offset, limit, Registry())
+            yield reader.scan(offset, limit, by_metric)
 
     def total(
-        self, query: Query, groupby: Sequence[str] = (), offset: int = 0, limit: int | None = None
+        self,
+        query: Query,
+        groupby: Sequence[str] = (),
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        zone: datetime.tzinfo = UTC,
+        extremes: bool = False,
     ) -> Totals:
         with self._reading(query) as reader:
-            return reader.totals(groupby, offset, limit)
+            return reader.totals(groupby, offset, limit, zone, extremes)
 
     def delete(self, query: Query) -> None:
         with self._reading(query) as reader:

@@ -34,6 +34,10 @@ PATHS = [
     "/v1/report/summary",
     "/v1/report/tenants",
     "/v1/storage/dataframes",
+    "/v2/dataframes",
+    "/v2/rating/modules",
+    "/v2/scope",
+    "/v2/summary",
     f"{HASHMAP}/types",
     *(f"{HASHMAP}/{noun}" for noun in ("services", "fields", "groups", "mappings", "thresholds")),
 ]
@@ -43,6 +47,8 @@ NAMES = st.sampled_from(
         "begin end tenant_id service all_tenants groupby resource_type module_id enabled priority",
         "resources volume desc name service collector service_id field_id group_id mapping_id",
         "threshold_id cost updated_by created_by deleted_by",
+        "filters response_format custom_fields offset limit scope_id scope_key fetcher active",
+        "last_processed_timestamp",
         "level type value start description force recursive no_group filter_tenant is_active all",
     ]
 ).flatmap(lambda words: st.sampled_from(words.split()))
@@ -57,6 +63,9 @@ HOSTILE = st.sampled_from(
         "1e-90",
         "9" * 41,
         "true",
+        "type:instance",
+        "time-m",
+        "MAX(qty) AS x",
         "2026-01-01",
         "0001-01-01",
         "9999-12-31T23:59:59",
@@ -114,7 +123,7 @@ def _no_fault(client: Any, method: str, path: str, document: Any) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
+    method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
     path=st.sampled_from(PATHS),
     segments=SEGMENTS,
     query=WORDS,
