@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from cloudkitty.db.engine import Database
 from cloudkitty.db.models import scopes
-from cloudkitty.scope import Scope, ScopeState
+from cloudkitty.scope import POSTED, Scope, ScopeState
 
 _ERROR_LENGTH = 2000
 
@@ -78,12 +78,32 @@ class ScopeStore:
         *wanted* maps members of ``Scope`` to the texts of which it must have one.
         """
         table = scopes.c
-        conditions = [table[name].in_(list(texts)) for name, texts in wanted.items()]
+        conditions: list[sa.ColumnElement[bool]] = [table.fetcher != POSTED]
+        conditions += [table[name].in_(list(texts)) for name, texts in wanted.items()]
         if active is not None:
             conditions.append(table.active.in_(list(active)))
         identity = (table.identifier, table.scope_key, table.fetcher, table.collector)
         with self._database.reader() as connection:
             return _states(connection, sa.and_(sa.true(), *conditions), identity, offset, limit)
+
+    def posted(
+        self, identifiers: Collection[str], scope_key: str, now: datetime.datetime
+    ) -> dict[str, int]:
+        """Return the keys of the scopes that hold points sent to the API, by scope id; they are
+        made where they are missing."""
+        wanted = [Scope(identifier, scope_key, POSTED, POSTED) for identifier in identifiers]
+        self.ensure(wanted, starts_at=now, now=now)
+        table = scopes.c
+        with self._database.reader() as connection:
+            rows = connection.execute(
+                sa.select(table.identifier, table.id).where(
+                    table.identifier.in_(list(identifiers)),
+                    table.scope_key == scope_key,
+                    table.fetcher == POSTED,
+                    table.collector == POSTED,
+                )
+            )
+            return {row.identifier: row.id for row in rows}
 
     def create(
         self,
@@ -165,6 +185,7 @@ def _row(scope: Scope, starts_at: datetime.datetime, now: datetime.datetime) -> 
         "scope_key": scope.scope_key,
         "fetcher": scope.fetcher,
         "collector": scope.collector,
+        "active": scope.fetcher != POSTED,
         "starts_at": starts_at,
         "toggled_at": now,
     }

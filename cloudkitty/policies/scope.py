@@ -15,6 +15,12 @@ def list_rules() -> list[policy.RuleDefault]:
             ("GET", "/v2/scope"),
         ),
         rule(
+            "scope:reset_state",
+            ADMIN,
+            "Set scopes back, and remove what was rated after that.",
+            ("PUT", "/v2/scope"),
+        ),
+        rule(
             "scope:patch_state",
             ADMIN,
             "Change a scope, or start or stop its rating.",

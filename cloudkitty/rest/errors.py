@@ -88,6 +88,21 @@ class NotJsonType(ApiError):
     template = "The body of the request must be of the type application/json."
 
 
+class NoDataFrames(ApiError):
+    http_status = 400
+    template = "Parameter dataframes must not be empty."
+
+
+class NoScopeNamed(ApiError):
+    http_status = 400
+    template = "Either all_scopes or a scope_id should be specified."
+
+
+class NoTimestamp(ApiError):
+    http_status = 400
+    template = "Variable 'last_processed_timestamp' cannot be empty/None."
+
+
 class InvalidTimeGroup(ApiError):
     http_status = 400
     template = (
@@ -153,6 +168,16 @@ class AmbiguousScope(ApiError):
 class ScopeExists(ApiError):
     http_status = 409
     template = "Cannot create a scope with an already existing scope_id: {scope_id}."
+
+
+class ScopeBusy(ApiError):
+    http_status = 409
+    template = "Scope {scope_id} is being rated just now; try again."
+
+
+class TaskFinished(ApiError):
+    http_status = 409
+    template = "Task {task_id} has ended already."
 
 
 class SameScope(ApiError):

@@ -11,11 +11,12 @@ from typing import Any
 
 import webob
 
-from cloudkitty import money
-from cloudkitty.api.v2 import exact, selection
-from cloudkitty.api.v2.arguments import PAGE, WINDOW, pairs
-from cloudkitty.api.v2.node import CSV, Node, expose, wants_csv
-from cloudkitty.dataframe import Point, Series
+from cloudkitty import money, period
+from cloudkitty.api.v2 import exact, posted, selection
+from cloudkitty.api.v2.arguments import PAGE, WINDOW, Argument, pairs
+from cloudkitty.api.v2.node import CSV, Node, empty, expose, wants_csv
+from cloudkitty.dataframe import DataFrame, Point, Series
+from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.period import Period
 from cloudkitty.rest import errors
 from cloudkitty.rest.controller import JSON
@@ -61,6 +62,16 @@ class DataFramesController(Node):
             return streamed(exact.csv_lines(COLUMNS, rows(scan.frames)), CSV, reading)
         return streamed(document(scan.total, scan.frames), JSON, reading)
 
+    @expose(body=[Argument("dataframes", posted.read, required=True)])
+    def post(self, request: Request, dataframes: list[DataFrame]) -> webob.Response:
+        """Add points that have a price already."""
+        self.authorize(request, "dataframes:add")
+        now = period.utc(datetime.datetime.now(period.UTC))
+        scopes = ScopeStore(self.context.database)
+        scope_key = self.context.conf.collect.scope_key
+        posted.keep(dataframes, scope_key, self.context.storage, scopes, now)
+        return empty()
+
 
 def rows(frames: Iterable[ScopedFrame]) -> Iterator[list[Any]]:
     """Yield the points as rows of a table."""
@@ -82,16 +93,16 @@ def document(total: int, frames: Iterable[ScopedFrame]) -> Iterator[str]:
     """Yield the answer piece by piece; *frames* come by period and then by metric."""
     yield f'{{"total": {total}, "dataframes": ['
     written = _Points()
-    period: Period | None = None
+    stretch: Period | None = None
     metric: str | None = None
     separator = ""
     for _scope, frame in frames:
         for point in frame:
-            if frame.period != period:
-                if period is not None:
+            if frame.period != stretch:
+                if stretch is not None:
                     yield "]}}, "
-                period, metric = frame.period, None
-                yield f'{{"period": {exact.dumps(_period(period))}, "usage": {{'
+                stretch, metric = frame.period, None
+                yield f'{{"period": {exact.dumps(_period(stretch))}, "usage": {{'
             if point.metric != metric:
                 if metric is not None:
                     yield "], "
@@ -99,7 +110,7 @@ def document(total: int, frames: Iterable[ScopedFrame]) -> Iterator[str]:
                 yield f"{exact.dumps(metric)}: ["
             yield f"{separator}{written.of(point)}"
             separator = ", "
-    yield "]}}]}" if period is not None else "]}"
+    yield "]}}]}" if stretch is not None else "]}"
 
 
 def _period(stretch: Period) -> dict[str, datetime.datetime]:

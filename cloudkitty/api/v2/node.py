@@ -77,6 +77,13 @@ class Node(Controller):
             raise errors.NotAuthorized()
 
 
+def empty() -> webob.Response:
+    """Return an answer without a body."""
+    response = webob.Response(status=204)
+    del response.content_type
+    return response
+
+
 def wants_csv(request: Request) -> bool:
     """Return whether the client would rather have CSV than JSON."""
     offers = request.accept.acceptable_offers([JSON, CSV])

@@ -11,6 +11,7 @@ from cloudkitty.api.v2.node import Node, expose
 from cloudkitty.api.v2.rating import RatingController
 from cloudkitty.api.v2.scope import ScopeController
 from cloudkitty.api.v2.summary import SummaryController
+from cloudkitty.api.v2.task import TaskController
 from cloudkitty.rest import errors
 from cloudkitty.rest.controller import Handler
 from cloudkitty.rest.request import Request
@@ -27,6 +28,7 @@ class V2Controller(Node):
             "rating": RatingController(context),
             "scope": ScopeController(context),
             "summary": SummaryController(context),
+            "task": TaskController(context),
         }
 
     def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:

@@ -11,8 +11,19 @@ from typing import Any
 
 from cloudkitty import period
 from cloudkitty.api.context import ApiContext
-from cloudkitty.api.v2.arguments import PAGE, Argument, flag, instant, listed, text, whole
+from cloudkitty.api.v2 import reset
+from cloudkitty.api.v2.arguments import (
+    PAGE,
+    Argument,
+    flag,
+    instant,
+    listed,
+    text,
+    whole,
+    worded_flag,
+)
 from cloudkitty.api.v2.node import Node, expose
+from cloudkitty.api.v2.several import several
 from cloudkitty.db.scopes import ScopeStore, ScopeTaken
 from cloudkitty.rest import errors
 from cloudkitty.rest.request import Request
@@ -67,6 +78,44 @@ class ScopeController(Node):
         if not found:
             raise errors.NothingFound()
         return {"results": [self._shown(state) for state in found]}
+
+    @expose(
+        body=[
+            Argument("all_scopes", worded_flag),
+            Argument("scope_id", several),
+            Argument("scope_key", several),
+            Argument("fetcher", several),
+            Argument("collector", several),
+            Argument("last_processed_timestamp", instant),
+            Argument("state", instant),
+        ],
+        status=202,
+    )
+    def put(
+        self,
+        request: Request,
+        all_scopes: bool | None,
+        scope_id: Sequence[str] | None,
+        last_processed_timestamp: datetime.datetime | None,
+        state: datetime.datetime | None,
+        **members: Sequence[str] | None,
+    ) -> dict[str, Any]:
+        """Set active scopes back: what was rated after that period goes, and is rated again."""
+        about = ",".join(scope_id) if scope_id else request.caller.project_id
+        self.authorize(request, "scope:reset_state", project_id=about, tenant_id=about)
+        if all_scopes is not None and scope_id is not None:
+            raise errors.InvalidData(problems="all_scopes and scope_id exclude each other")
+        if not all_scopes and scope_id is None:
+            raise errors.NoScopeNamed()
+        last = last_processed_timestamp or state
+        if last is None:
+            raise errors.NoTimestamp()
+        states = self._store.find(_given(identifier=scope_id, **members), active=[True])
+        if not states:
+            raise errors.NothingFound()
+        reset.check(states, last, self.context.conf.collect.period)
+        reset.reset(states, last + self._period, self.context.storage, self._store)
+        return {}
 
     @expose(
         body=[
