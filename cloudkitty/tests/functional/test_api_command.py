@@ -93,6 +93,7 @@ def test_a_metrics_file_that_is_wrong(config: pathlib.Path, tmp_path: pathlib.Pa
     [
         ("[api]\nworkers = none\n", "[api] workers"),
         ("[api]\nport = 99999\n", "port"),
+        ("[api]\nbilling_time_zone = Mars/Olympus\n", "[api] billing_time_zone"),
         ("[storage]\nbackend = paper\n", "[storage] backend"),
         ("[collect]\ncollector = crystal-ball\n", "[collect] collector"),
         ("[DEFAULT]\napi_paste_config = other.ini\n", "[DEFAULT] api_paste_config"),

@@ -222,11 +222,11 @@ def naive_summary(question: Question, points: list[Row]) -> dict[Any, tuple[Frac
 
 
 @settings(
-    max_examples=25,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(story=operations, asked=st.lists(questions, min_size=1, max_size=4))
+@given(story=operations, asked=st.lists(questions, min_size=3, max_size=6))
 def test_a_summary_is_the_sum_of_the_points(ask, story, asked) -> None:
     ask.forget()
     played = Story(ask.conf, ask.database)
