@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
+from stevedore import ExtensionManager
 
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import DataFrame, DataPoint, Registry
@@ -22,12 +23,17 @@ CONFIG = "/v1/rating/module_config"
 HOUR = builders.hour(0)
 
 
+def install(directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *entry_points: str) -> None:
+    """Install the modules for one test: what is installed is read once in a process otherwise."""
+    directory.mkdir()
+    guests.install(directory, *entry_points)
+    monkeypatch.syspath_prepend(directory)
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
+
+
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path / "site"
-    directory.mkdir()
-    guests.install(directory)
-    monkeypatch.syspath_prepend(directory)
+    install(tmp_path / "site", monkeypatch)
 
 
 @pytest.fixture
@@ -156,14 +162,8 @@ def test_without_controller(client: api.Client) -> None:
 def test_a_policy_that_exists(
     conf: cfg.ConfigOpts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = tmp_path / "twice"
-    directory.mkdir()
-    guests.install(
-        directory,
-        "[oslo.policy.policies]\n"
-        "cloudkitty.twice = cloudkitty.tests.guests.surcharge:clashing_rules\n",
-    )
-    monkeypatch.syspath_prepend(directory)
+    rules = "cloudkitty.twice = cloudkitty.tests.guests.surcharge:clashing_rules"
+    install(tmp_path / "twice", monkeypatch, f"[oslo.policy.policies]\n{rules}\n")
     with pytest.raises(ConfigurationError, match="policies of a plugin"):
         build_enforcer(conf)
 
