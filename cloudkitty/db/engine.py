@@ -173,3 +173,26 @@ def explain(error: Exception, url: str) -> str:
 
 DatabaseErrors = (sa.exc.SQLAlchemyError, db_exception.DBError)
 """What a failing database raises, whether or not oslo.db has translated it."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether *error*, or what it was raised from, says that the database cannot be reached, which
+    nothing but time will change."""
+    known: BaseException | None = error
+    while known is not None:
+        if isinstance(known, _AWAY) or getattr(known, "connection_invalidated", False):
+            return True
+        # What fails before there is a statement is the making of a connection.
+        if isinstance(known, sa.exc.OperationalError) and known.statement is None:
+            return True
+        known = known.__cause__
+    return False
+
+
+_AWAY = (
+    db_exception.DBConnectionError,
+    db_exception.DBNonExistentDatabase,
+    db_exception.CantStartEngineError,
+    # All connections are in use, and none became free in time.
+    sa.exc.TimeoutError,
+)
