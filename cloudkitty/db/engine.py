@@ -100,6 +100,9 @@ def _url(connection: str | None) -> str:
             f"[database] connection: {url.drivername} is not supported; use sqlite, mysql or "
             "postgresql"
         )
+    if url.get_backend_name() in ("mysql", "mariadb") and "charset" not in url.query:
+        # That of oslo.db has no characters of four bytes.
+        url = url.update_query_dict({"charset": "utf8mb4"})
     return url.render_as_string(hide_password=False)
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 import pecan
+from webob.multidict import MultiDict
 
 from cloudkitty.rest import errors
 from cloudkitty.rest.caller import Caller
@@ -93,6 +94,12 @@ class Request(pecan.Request):  # type: ignore[misc]
             return self.json
         except ValueError:
             raise errors.NotJson() from None
+
+    @property
+    def params(self) -> MultiDict:
+        """Nothing: functions read their arguments by themselves, where the framework would read
+        forms of any kind, and fail."""
+        return MultiDict()
 
     @property
     def path_info(self) -> str:
