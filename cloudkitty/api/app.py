@@ -16,7 +16,7 @@ from oslo_middleware.sizelimit import LimitingReader
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.root import RootController
 from cloudkitty.rest.caller import Caller
-from cloudkitty.rest.controller import JSON, Controller, Handler, json_response
+from cloudkitty.rest.controller import Controller, Handler, json_response
 from cloudkitty.rest.errors import Answer, TooLarge
 from cloudkitty.rest.request import Request
 
@@ -41,8 +41,15 @@ class Application(pecan.core.ExplicitPecan):  # type: ignore[misc]
             root, hooks=[reception], request_cls=Request, guess_content_type_from_ext=False
         )
 
-    def route(self, req: Request, node: Controller, path: str) -> tuple[Handler, Sequence[str]]:
-        return node.route([segment for segment in path.split("/") if segment], req)
+    def find_controller(
+        self, state: pecan.core.RoutingState
+    ) -> tuple[Handler, tuple[object, ...], dict[str, object]]:
+        request: Request = state.request
+        self.handle_hooks(self.hooks, "on_route", state)
+        path = [segment for segment in request.path_info.split("/") if segment]
+        handler, segments = self.root.route(path, request)
+        state.controller = handler
+        return handler, (request, state.response, *request.owners, *segments), {}
 
     def invoke_controller(
         self,
@@ -63,8 +70,6 @@ class Reception(pecan.hooks.PecanHook):  # type: ignore[misc]
 
     def on_route(self, state: pecan.core.RoutingState) -> None:
         request: Request = state.request
-        # Set before routing, this keeps the framework from negotiating: there is only JSON.
-        request.pecan["content_type"] = JSON
         request.caller = Caller.of(request.environ, trusted=self._context.policy.open)
         request.check_query()
         self._limit(request)

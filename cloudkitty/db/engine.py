@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import exception as db_exception
-from oslo_db.sqlalchemy import engines, exc_filters
+from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -109,6 +109,9 @@ def _url(connection: str | None) -> str:
 def _engine(url: str, options: dict[str, Any]) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
         return _sqlite_engine(url, options)
+    # Not imported where it is not needed: it takes a while.
+    from oslo_db.sqlalchemy import engines
+
     names = (
         "mysql_sql_mode",
         "mysql_wsrep_sync_wait",

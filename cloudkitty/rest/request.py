@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 import pecan
-from webob.multidict import MultiDict
 
 from cloudkitty.rest import errors
 from cloudkitty.rest.caller import Caller
@@ -25,6 +24,7 @@ _TOO_DEEP = "nested too deeply"
 
 _CALLER = "cloudkitty.caller"
 _DOCUMENT = "cloudkitty.document"
+_OWNERS = "cloudkitty.owners"
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -55,6 +55,12 @@ class Request(pecan.Request):  # type: ignore[misc]
     @caller.setter
     def caller(self, caller: Caller) -> None:
         self.environ[_CALLER] = caller
+
+    @property
+    def owners(self) -> list[str]:
+        """The ids of the objects above the node that the path leads to."""
+        owners: list[str] = self.environ.setdefault(_OWNERS, [])
+        return owners
 
     @property
     def json(self) -> Any:
@@ -94,12 +100,6 @@ class Request(pecan.Request):  # type: ignore[misc]
             return self.json
         except ValueError:
             raise errors.NotJson() from None
-
-    @property
-    def params(self) -> MultiDict:
-        """Nothing: functions read their arguments by themselves, where the framework would read
-        forms of any kind, and fail."""
-        return MultiDict()
 
     @property
     def path_info(self) -> str:

@@ -174,7 +174,9 @@ def fuzz(
     api.seed(context)
     faults = Faults()
     logging.getLogger().addHandler(faults)
-    fuzz = Fuzz(deploy.load(context), routes(context), faults)
+    # The old name of rating leads to the same functions.
+    known = [route for route in routes(context) if not route.path.startswith("/v1/billing")]
+    fuzz = Fuzz(deploy.load(context), known, faults)
     enabled = b'{"module_id": "hashmap", "enabled": true}'
     assert fuzz("PUT", "/v1/rating/modules/hashmap", enabled).status_int == 302
     yield fuzz
