@@ -12,7 +12,7 @@ from keystoneauth1 import loading as keystone_loading
 from oslo_config import cfg, types
 from oslo_db import options as db_options
 from oslo_log import log as oslo_log
-from oslo_middleware import cors
+from oslo_middleware import cors, sizelimit
 from oslo_policy import opts as policy_opts
 
 from cloudkitty import period
@@ -285,6 +285,8 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
     )
     connection = "sqlite:///$state_path/cloudkitty.sqlite"
+    # Thousands of data frames may come in one request.
+    largest = 8 * 1024 * 1024
     levels = [
         *oslo_log.get_default_log_levels(),
         # A migration that goes well is no news.
@@ -297,7 +299,10 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
     if conf is None:
         cfg.set_defaults(db_options.database_opts, connection=connection)
         oslo_log.set_defaults(default_log_levels=levels)
+        cfg.set_defaults(sizelimit.OPTS, max_request_body_size=largest)
     else:
+        conf.register_opts(sizelimit.OPTS, "oslo_middleware")
+        conf.set_default("max_request_body_size", largest, "oslo_middleware")
         conf.set_default("default_log_levels", levels)
         db_options.set_defaults(conf, connection=connection)
         policy_opts.set_defaults(conf, "policy.yaml")

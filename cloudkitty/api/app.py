@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 import pecan.core
 import pecan.hooks
 import webob
+from oslo_middleware.sizelimit import LimitingReader
 
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.root import RootController
 from cloudkitty.rest.caller import Caller
-from cloudkitty.rest.controller import JSON, Controller, Handler, json_response
-from cloudkitty.rest.errors import Answer
+from cloudkitty.rest.controller import Controller, Handler, json_response
+from cloudkitty.rest.errors import Answer, TooLarge
 from cloudkitty.rest.request import Request
 
 LOG = logging.getLogger(__name__)
@@ -40,8 +41,15 @@ class Application(pecan.core.ExplicitPecan):  # type: ignore[misc]
             root, hooks=[reception], request_cls=Request, guess_content_type_from_ext=False
         )
 
-    def route(self, req: Request, node: Controller, path: str) -> tuple[Handler, Sequence[str]]:
-        return node.route([segment for segment in path.split("/") if segment], req)
+    def find_controller(
+        self, state: pecan.core.RoutingState
+    ) -> tuple[Handler, tuple[object, ...], dict[str, object]]:
+        request: Request = state.request
+        self.handle_hooks(self.hooks, "on_route", state)
+        path = [segment for segment in request.path_info.split("/") if segment]
+        handler, segments = self.root.route(path, request)
+        state.controller = handler
+        return handler, (request, state.response, *request.owners, *segments), {}
 
     def invoke_controller(
         self,
@@ -62,18 +70,29 @@ class Reception(pecan.hooks.PecanHook):  # type: ignore[misc]
 
     def __init__(self, context: ApiContext) -> None:
         self._context = context
+        self._largest: int = context.conf.oslo_middleware.max_request_body_size
 
     def on_route(self, state: pecan.core.RoutingState) -> None:
         request: Request = state.request
-        # Set before routing, this keeps the framework from negotiating: there is only JSON.
-        request.pecan["content_type"] = JSON
         request.caller = Caller.of(request.environ, trusted=self._context.policy.open)
         request.check_query()
+        self._limit(request)
+
+    def _limit(self, request: Request) -> None:
+        """:raises TooLarge: the body is; one that comes in chunks is found out while it is read."""
+        length = request.content_length
+        if length is None:
+            source = request.environ["wsgi.input"]
+            request.environ["wsgi.input"] = LimitingReader(source, self._largest)
+        elif length > self._largest:
+            raise TooLarge(limit=self._largest)
 
     def on_error(self, state: pecan.core.RoutingState, error: Exception) -> webob.Response:
         answer = Answer(error)
         path = state.request.environ.get("PATH_INFO", "")
-        if answer.unexpected:
+        if answer.cause is not None:
+            LOG.error("%s %s: %s", state.request.method, path, answer.cause)
+        elif answer.unexpected:
             LOG.error("%s %s failed", state.request.method, path, exc_info=error)
         first = path.lstrip("/").split("/")[0]
         body = answer.fault() if first == "v1" else answer.message()

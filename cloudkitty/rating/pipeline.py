@@ -19,6 +19,7 @@ from stevedore import ExtensionManager
 from cloudkitty.dataframe import DataFrame
 from cloudkitty.db.engine import Database
 from cloudkitty.rating.base import RatingError, RatingModule, RuleBook, RuleSet
+from cloudkitty.rating.legacy import adapt
 from cloudkitty.rating.state import ModuleState, ModuleStates
 
 LOG = log.getLogger(__name__)
@@ -50,7 +51,7 @@ def load_modules(conf: cfg.ConfigOpts, database: Database) -> dict[str, RatingMo
     manager: ExtensionManager[Any] = ExtensionManager(NAMESPACE, on_load_failure_callback=broken)
     for extension in manager:
         try:
-            modules[extension.name] = extension.plugin(conf, database)
+            modules[extension.name] = adapt(extension.plugin)(conf, database)
         except Exception as error:  # noqa: BLE001 - a guest may fail in any way
             modules[extension.name] = _broken(extension.name, error)
     return {name: modules[name] for name in sorted(modules)}
@@ -161,12 +162,20 @@ class Pipeline:
 
         :raises RatingError: the frame cannot be rated as a whole.
         """
-        moment = at or frame.period.begin
+        return self._run(frame, scope_id, at or frame.period.begin, _rate)
+
+    def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
+        """Return *frame* with the prices it would have; as ``rate``, so ``refresh`` first."""
+        return self._run(frame, scope_id, frame.period.begin, _quote)
+
+    def _run(
+        self, frame: DataFrame, scope_id: str | None, at: datetime.datetime, step: "_Step"
+    ) -> DataFrame:
         with self._lock:
             if self._active is None:
                 self.refresh()
             for loaded in self._active or ():
-                frame = _guarded(loaded.name, _rate, loaded, frame, scope_id, moment)
+                frame = _guarded(loaded.name, _follow, step, loaded, frame, scope_id, at)
         return frame
 
     def steady_until(self, scope_id: str | None, at: datetime.datetime) -> datetime.datetime | None:
@@ -185,15 +194,24 @@ class Pipeline:
             return at
         return min((w.until for w in windows if w.until is not None), default=None)
 
-    def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
-        """Return *frame* with the prices it would have; as ``rate``, so ``refresh`` first."""
-        return self.rate(frame, scope_id)
+
+_Step = Callable[[RuleSet, DataFrame], DataFrame]
 
 
-def _rate(
-    loaded: _Loaded, frame: DataFrame, scope_id: str | None, at: datetime.datetime
+def _rate(rules: RuleSet, frame: DataFrame) -> DataFrame:
+    return rules.rate(frame)
+
+
+def _quote(rules: RuleSet, frame: DataFrame) -> DataFrame:
+    # Only modules of other origin may tell the two apart.
+    quote: Callable[[DataFrame], DataFrame] = getattr(rules, "quote", rules.rate)
+    return quote(frame)
+
+
+def _follow(
+    step: _Step, loaded: _Loaded, frame: DataFrame, scope_id: str | None, at: datetime.datetime
 ) -> DataFrame:
-    rated = loaded.rules(scope_id, at).rate(frame)
+    rated = step(loaded.rules(scope_id, at), frame)
     if not isinstance(rated, DataFrame):
         raise RatingError(f"rating module {loaded.name} returned {type(rated).__name__}, no frame")
     return rated

@@ -126,18 +126,12 @@ class Controller:
         """
         if path and path[0] in self.children:
             return self.children[path[0]].route(path[1:], request)
-        if len(path) > 1 and path[1] in self.members and not self._owners(request):
-            self._owners(request).append(path[0])
+        if len(path) > 1 and path[1] in self.members and not request.owners:
+            request.owners.append(path[0])
             return self.members[path[1]].route(path[2:], request)
-        if path and self._owners(request):
+        if path and request.owners:
             raise errors.NotFound()
         return self.handler(request.method, path), path
-
-    @staticmethod
-    def _owners(request: Request) -> list[str]:
-        """The ids of the objects above this node; the framework passes them on."""
-        owners: list[str] = request.pecan.setdefault("routing_args", [])
-        return owners
 
     def handler(self, method: str, path: Sequence[str]) -> Handler:
         """Return the function for *method* with *path* left over.

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import webob.exc
 import wsme.exc
 
+from cloudkitty.db import engine
+
 GENERIC = "The service failed to handle the request; its log says why."
 
 
@@ -71,6 +73,11 @@ class NotAnObject(ApiError):
 class UnknownMimeType(ApiError):
     http_status = 415
     template = "Unknown mimetype: {mimetype}"
+
+
+class TooLarge(ApiError):
+    http_status = 413
+    template = "The body of the request is larger than {limit} bytes."
 
 
 class NoParentToList(ApiError):
@@ -190,11 +197,20 @@ class ModuleNotConfigurable(ApiError):
     template = "Module is not configurable"
 
 
+class DatabaseAway(ApiError):
+    http_status = 503
+    template = "The database of the service cannot be reached; try again later."
+
+
 class Answer:
-    """What a client is told about an exception: status, text, and extra headers."""
+    """What a client is told about an exception: status, text, and extra headers.
+
+    ``cause`` is what the log has to say in one line, for a fault that is not in the program.
+    """
 
     def __init__(self, error: Exception) -> None:
         self.headers: Mapping[str, str] = {}
+        self.cause: str | None = None
         self.status, self.text = self._read(error)
 
     def _read(self, error: Exception) -> tuple[int, str]:
@@ -205,6 +221,9 @@ class Answer:
         if isinstance(error, webob.exc.HTTPException):
             refused = HTTPStatus(error.status_int)  # type: ignore[attr-defined]
             return refused.value, refused.description or refused.phrase
+        if engine.is_away(error):
+            self.cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return DatabaseAway.http_status, DatabaseAway.template
         status: object = getattr(error, "http_status", None)
         if isinstance(status, int) and 400 <= status < 500:
             return status, str(error)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 from oslo_policy import policy
 
-from cloudkitty import config, policies
+from cloudkitty import config, plugins, policies
 from cloudkitty.rest import errors
 from cloudkitty.rest.caller import Caller
 
@@ -19,9 +19,17 @@ ADMIN_RULE = "context_is_admin"
 
 
 def build_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
-    """Return an enforcer that knows every rule of the service."""
+    """Return an enforcer that knows every rule of the service and of its plugins.
+
+    :raises ConfigurationError: the rules of a plugin cannot be had, or one has the name of another.
+    """
     enforcer = policy.Enforcer(conf, use_conf=True)
     enforcer.register_defaults(policies.list_rules())
+    for list_rules in plugins.policies():
+        try:
+            enforcer.register_defaults(list_rules())
+        except policy.DuplicatePolicyError as error:
+            raise config.ConfigurationError(f"policies of a plugin: {error}") from error
     return enforcer
 
 

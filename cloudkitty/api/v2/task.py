@@ -72,8 +72,12 @@ class ReprocessesController(Node):
         self.authorize(
             request, "schedule:get_task_reprocesses", tenant_id=scope_id, project_id=scope_id
         )
+        try:
+            wanted = [text()(scope_id)]
+        except ValueError as error:
+            raise errors.InvalidData(problems=f"{error} (path: 'scope_id')") from None
         found = self._tasks.list(
-            [scope_id],
+            wanted,
             newest_first=more["order"] == "desc",
             offset=more["offset"],
             limit=more["limit"],

@@ -15,17 +15,32 @@ from cloudkitty import config as configuration
 from cloudkitty.tests import api
 from cloudkitty.tests.databases import TestServer
 
+AUTHTOKEN = """\
+[keystone_authtoken]
+auth_type = password
+auth_url = {identity}
+www_authenticate_uri = {identity}
+username = cloudkitty
+password = ratingpass
+project_name = service
+user_domain_id = default
+project_domain_id = default
+"""
+
 ROOT = pathlib.Path(cloudkitty.__file__).parent.parent
 
 
-def write_configuration(directory: pathlib.Path, url: str) -> pathlib.Path:
-    """Write the configuration of an API without authentication on the database at *url*."""
+def write_configuration(
+    directory: pathlib.Path, url: str, identity: str | None = None
+) -> pathlib.Path:
+    """Write the configuration of an API on the database at *url*; tokens are those of the identity
+    service at the URL *identity*, without it there is no authentication."""
     (directory / "metrics.yml").write_text(api.METRICS)
     path = directory / "cloudkitty.conf"
     path.write_text(
         f"""\
 [DEFAULT]
-auth_strategy = noauth
+auth_strategy = {"keystone" if identity else "noauth"}
 state_path = {directory}
 [database]
 connection = {url}
@@ -36,6 +51,7 @@ metrics_conf = {directory}/metrics.yml
 host_ip = 127.0.0.1
 port = 0
 workers = 2
+{AUTHTOKEN.format(identity=identity) if identity else ""}
 """
     )
     return path

@@ -5,10 +5,12 @@ import concurrent.futures
 import datetime
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +52,43 @@ def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> No
     assert server.stop() == 0
     assert server.process.stdout is not None
     assert server.process.stdout.read() == ""
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether *condition* comes true in a while."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_it_follows_its_configuration_when_told(
+    config: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    log = tmp_path / "api.log"
+    config.write_text(config.read_text().replace("[DEFAULT]\n", f"[DEFAULT]\nlog_file = {log}\n"))
+    server = LiveApi(config)
+
+    def metrics() -> list[str]:
+        answer = requests.get(f"{server.url}/v1/info/metrics", timeout=10)
+        assert answer.status_code == 200
+        return [one["metric_id"] for one in answer.json()["metrics"]]
+
+    def tell(text: str) -> None:
+        (tmp_path / "metrics.yml").write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+
+    assert metrics() == ["instance", "volume.size"]
+    tell("metrics: {image: {unit: MiB, groupby: [id], metadata: []}}")
+    assert until(lambda: metrics() == ["image"])
+    # Workers of before may have answered the first of these.
+    assert until(lambda: all(metrics() == ["image"] for _ in range(20)))
+    tell("metrics: {colour: {unit: 1}}")
+    assert until(lambda: "The configuration is not used" in log.read_text())
+    assert metrics() == ["image"]
+    assert server.stop() == 0
 
 
 def _one_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
