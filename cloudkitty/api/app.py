@@ -60,6 +60,10 @@ class Application(pecan.core.ExplicitPecan):  # type: ignore[misc]
     ) -> None:
         state.response = controller(*args, **kwargs)
 
+    def _handle_empty_response_body(self, state: pecan.core.RoutingState) -> None:
+        """Nothing: our functions say themselves when an answer is empty. The framework would find
+        out by reading it, and answers of any length are written while they are sent."""
+
 
 class Reception(pecan.hooks.PecanHook):  # type: ignore[misc]
     """Learns who calls before a request is routed, and turns exceptions into answers after."""

@@ -29,9 +29,17 @@ PROG = "cloudkitty-api"
 BACKLOG = 2048
 
 OPTIONS = [
-    cfg.HostAddressOpt("host-ip", dest="cli_host_ip", help="Address to bind: [api] host_ip."),
-    cfg.PortOpt("port", dest="cli_port", help="Port to listen on: [api] port."),
-    cfg.IntOpt("workers", dest="cli_workers", min=1, help="Worker processes: [api] workers."),
+    cfg.HostAddressOpt(
+        "host-ip", dest="cli_host_ip", metavar="ADDRESS", help="Address to bind: [api] host_ip."
+    ),
+    cfg.PortOpt("port", dest="cli_port", metavar="PORT", help="Port to listen on: [api] port."),
+    cfg.IntOpt(
+        "workers",
+        dest="cli_workers",
+        metavar="WORKERS",
+        min=1,
+        help="Worker processes: [api] workers.",
+    ),
 ]
 
 

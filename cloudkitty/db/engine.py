@@ -172,9 +172,13 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def explain(error: Exception, url: str) -> str:
     """Return one sentence about why the database could not be used."""
-    shown = make_url(url).render_as_string(hide_password=True)
+    parts = make_url(url)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"[database] connection {shown}: {reason}"
+    if parts.get_backend_name() == "sqlite" and parts.database:
+        directory = os.path.dirname(os.path.abspath(parts.database))
+        if not os.path.isdir(directory):
+            reason = f"there is no directory {directory}; make it, or set [DEFAULT] state_path"
+    return f"[database] connection {parts.render_as_string(hide_password=True)}: {reason}"
 
 
 DatabaseErrors = (sa.exc.SQLAlchemyError, db_exception.DBError)

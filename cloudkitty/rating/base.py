@@ -20,7 +20,11 @@ class RatingError(Exception):
 
 
 class RuleSet(Protocol):
-    """What a module has compiled for one scope at one instant. Immutable but for its caches."""
+    """What a module has compiled for one scope at one instant. Immutable but for its caches.
+
+    A rule set may say ``steady = True``: that it makes of equal content equal prices, whatever
+    the period. What is not said to be steady is asked for each period.
+    """
 
     def rate(self, frame: DataFrame) -> DataFrame:
         """Return *frame* with prices; the given frame may be changed in place.

@@ -81,18 +81,21 @@ class _Loaded:
     windows: dict[str | None, _Window] = field(default_factory=dict)
 
     def rules(self, scope_id: str | None, at: datetime.datetime) -> RuleSet:
+        return self.window(scope_id, at).rules
+
+    def window(self, scope_id: str | None, at: datetime.datetime) -> _Window:
         window = self.windows.get(scope_id)
         if (
             window is not None
             and window.begin <= at
             and (window.until is None or at < window.until)
         ):
-            return window.rules
+            return window
         rules, until = self.book.compile(scope_id, at)
         if len(self.windows) >= SCOPES_KEPT:
             self.windows.clear()
-        self.windows[scope_id] = _Window(at, until, rules)
-        return rules
+        window = self.windows[scope_id] = _Window(at, until, rules)
+        return window
 
 
 class Pipeline:
@@ -174,6 +177,22 @@ class Pipeline:
             for loaded in self._active or ():
                 frame = _guarded(loaded.name, _follow, step, loaded, frame, scope_id, at)
         return frame
+
+    def steady_until(self, scope_id: str | None, at: datetime.datetime) -> datetime.datetime | None:
+        """Return the first instant after *at* from which on a frame of equal content may get
+        other prices than at *at* (``None``: it never does), *at* itself if that cannot be said.
+
+        :raises RatingError: the rules cannot be compiled.
+        """
+        with self._lock:
+            if self._active is None:
+                self.refresh()
+            windows = [
+                _guarded(loaded.name, loaded.window, scope_id, at) for loaded in self._active or ()
+            ]
+        if not all(getattr(window.rules, "steady", False) for window in windows):
+            return at
+        return min((w.until for w in windows if w.until is not None), default=None)
 
 
 _Step = Callable[[RuleSet, DataFrame], DataFrame]

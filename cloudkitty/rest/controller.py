@@ -156,6 +156,7 @@ class Controller:
             *([("HEAD", reader)] if self.answers_head else []),
             ("POST", "post"),
             ("PUT", "put"),
+            ("PATCH", "patch"),
             ("DELETE", "delete"),
         ):
             function = getattr(self, name, None)

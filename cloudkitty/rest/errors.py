@@ -18,6 +18,8 @@ from cloudkitty.db import engine
 
 GENERIC = "The service failed to handle the request; its log says why."
 
+AWAY = "The database of the service cannot be reached; try again later."
+
 
 class ApiError(Exception):
     """Base of the registry; keyword arguments fill the template."""
@@ -85,9 +87,47 @@ class NoParentToList(ApiError):
     template = "Name a service, a field or a group, or leave out all=false."
 
 
+class InvalidData(ApiError):
+    http_status = 400
+    template = "Invalid data: {problems}"
+
+
+class NotJsonType(ApiError):
+    http_status = 415
+    template = "The body of the request must be of the type application/json."
+
+
+class NoDataFrames(ApiError):
+    http_status = 400
+    template = "Parameter dataframes must not be empty."
+
+
+class NoScopeNamed(ApiError):
+    http_status = 400
+    template = "Either all_scopes or a scope_id should be specified."
+
+
+class NoTimestamp(ApiError):
+    http_status = 400
+    template = "Variable 'last_processed_timestamp' cannot be empty/None."
+
+
+class InvalidTimeGroup(ApiError):
+    http_status = 400
+    template = (
+        "Invalid groupby time option. There is no {name}; use time, time-d, time-w, time-m or "
+        "time-y."
+    )
+
+
 class Forbidden(ApiError):
     http_status = 403
     template = "Policy doesn't allow {rule} to be performed."
+
+
+class NotAuthorized(ApiError):
+    http_status = 403
+    template = "You are not authorized to perform this action"
 
 
 class NotFound(ApiError):
@@ -95,9 +135,19 @@ class NotFound(ApiError):
     template = "The resource could not be found."
 
 
+class NothingFound(ApiError):
+    http_status = 404
+    template = "No resource found for provided filters."
+
+
 class ModuleNotFound(ApiError):
     http_status = 404
     template = "Module not found."
+
+
+class NamedModuleNotFound(ApiError):
+    http_status = 404
+    template = "Module '{name}' not found"
 
 
 class MetricNotFound(ApiError):
@@ -119,14 +169,34 @@ class MethodNotAllowed(ApiError):
         self.headers = {"Allow": allow}
 
 
+class AmbiguousScope(ApiError):
+    http_status = 409
+    template = "Too many resources found with the same scope_id: {scope_id}."
+
+
+class ScopeExists(ApiError):
+    http_status = 409
+    template = "Cannot create a scope with an already existing scope_id: {scope_id}."
+
+
+class ScopeBusy(ApiError):
+    http_status = 409
+    template = "Scope {scope_id} is being rated just now; try again."
+
+
+class TaskFinished(ApiError):
+    http_status = 409
+    template = "Task {task_id} has ended already."
+
+
+class SameScope(ApiError):
+    http_status = 409
+    template = "There is another scope with this scope_id, scope_key, fetcher and collector."
+
+
 class ModuleNotConfigurable(ApiError):
     http_status = 409
     template = "Module is not configurable"
-
-
-class DatabaseAway(ApiError):
-    http_status = 503
-    template = "The database of the service cannot be reached; try again later."
 
 
 class Answer:
@@ -150,7 +220,7 @@ class Answer:
             return refused.value, refused.description or refused.phrase
         if engine.is_away(error):
             self.cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return DatabaseAway.http_status, DatabaseAway.template
+            return HTTPStatus.SERVICE_UNAVAILABLE.value, AWAY
         status: object = getattr(error, "http_status", None)
         if isinstance(status, int) and 400 <= status < 500:
             return status, str(error)

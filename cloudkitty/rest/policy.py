@@ -54,17 +54,20 @@ class Policy:
 
         :raises errors.Forbidden: the caller may not.
         """
+        if not self.allows(caller, rule, **target):
+            raise errors.Forbidden(rule=rule)
+
+    def allows(self, caller: Caller, rule: str, **target: str | None) -> bool:
+        """Return whether *caller* may do what *rule* is about."""
         if self._enforcer is None:
-            return
+            return True
         if caller.project_id is None and target.get("project_id") is not None:
             # Compared as texts, no project at all would be the project called None.
             target = {}
         try:
-            allowed = self._enforcer.authorize(rule, target, caller)
+            return bool(self._enforcer.authorize(rule, target, caller))
         except policy.InvalidScope:
-            allowed = False
-        if not allowed:
-            raise errors.Forbidden(rule=rule)
+            return False
 
     def is_admin(self, caller: Caller) -> bool:
         """Whether *caller* sees the data of every project."""

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from cloudkitty.api import versions
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.v1.collector import CollectorController
 from cloudkitty.api.v1.info import InfoController
@@ -34,8 +35,7 @@ class V1Controller(Controller):
 
     def entry(self, request: Request) -> dict[str, Any]:
         """Return what the version document says about this version."""
-        link = {"href": f"{request.application_url}/{self.name}", "rel": "self"}
-        return {"id": self.name, "links": [link], "status": self.status}
+        return versions.entry(self.name, self.status, request)
 
     @expose(types.Json)
     def get_all(self, request: Request) -> dict[str, Any]:

@@ -108,6 +108,22 @@ def replace(runs: Iterable[Run], begin: int, end: int, content: Iterable[Run]) -
     return merge([*kept, *content])
 
 
+def put(runs: Iterable[Run], points: Iterable[Run]) -> list[Run]:
+    """Return *runs* with *points* (runs of one point each) added, in canonical form; a point
+    replaces the one that has its start and step."""
+    kept = list(runs)
+    added = list(points)
+    for point in added:
+        kept = [
+            piece
+            for run in kept
+            for piece in (
+                cut(run, point.begin, point.begin + 1) if run.step == point.step else [run]
+            )
+        ]
+    return merge([*kept, *added])
+
+
 def total(runs: Iterable[Run], begin: int, end: int) -> tuple[Decimal, Decimal]:
     """Return the exact sums of quantity and price over the points in the window."""
     qtys, prices = [], []

@@ -17,11 +17,16 @@ from typing import Any
 import pytest
 import requests
 
-from cloudkitty import config as configuration
 from cloudkitty.db.engine import Database
-from cloudkitty.tests import api
-from cloudkitty.tests.databases import TestServer
-from cloudkitty.tests.functional.live import ROOT, LiveApi, run, write_configuration
+from cloudkitty.tests.functional.live import (
+    ROOT,
+    LiveApi,
+    client_of,
+    run,
+    seeded,
+    shell,
+    write_configuration,
+)
 
 JANUARY = {
     "begin": datetime.datetime(2026, 1, 1),
@@ -37,13 +42,7 @@ def config(sqlite_database: Database, tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
     """One server for all tests that only talk to it; what they create has names of their own."""
-    directory = tmp_path_factory.mktemp("live")
-    conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
-    api.seed(api.context(conf, database, directory))
-    server = LiveApi(write_configuration(directory, database.url))
-    yield server
-    server.stop()
+    yield from seeded(tmp_path_factory)
 
 
 def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> None:
@@ -133,6 +132,7 @@ def test_a_metrics_file_that_is_wrong(config: pathlib.Path, tmp_path: pathlib.Pa
     [
         ("[api]\nworkers = none\n", "[api] workers"),
         ("[api]\nport = 99999\n", "port"),
+        ("[api]\nbilling_time_zone = Mars/Olympus\n", "[api] billing_time_zone"),
         ("[storage]\nbackend = paper\n", "[storage] backend"),
         ("[collect]\ncollector = crystal-ball\n", "[collect] collector"),
         ("[DEFAULT]\napi_paste_config = other.ini\n", "[DEFAULT] api_paste_config"),
@@ -187,14 +187,8 @@ def test_many_writers_at_once(live: LiveApi) -> None:
 
 @pytest.fixture
 def client(live: LiveApi) -> Any:
-    """The client of version 1, as scripts use it, without authentication."""
-    from cloudkittyclient import client as entry
-    from keystoneauth1 import loading
-
-    plugin = loading.get_plugin_loader("cloudkitty-noauth").load_from_options(endpoint=live.url)
-    from keystoneauth1 import session
-
-    return entry.Client("1", session=session.Session(auth=plugin))
+    """The client of version 1, as scripts use it."""
+    return client_of(live, "1")
 
 
 def test_client_modules_and_metrics(client: Any) -> None:
@@ -286,19 +280,4 @@ def test_client_reports(client: Any) -> None:
     ],
 )
 def test_commands_of_the_client(live: LiveApi, words: str, shown: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from cloudkittyclient.shell import main; sys.exit(main(sys.argv[1:]))",
-            *("--os-rating-api-version", "1"),
-            *("--os-auth-type", "cloudkitty-noauth", "--os-endpoint", live.url),
-            *words.split(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert shown in done.stdout
+    assert shown in shell(live, "1", words)

@@ -39,6 +39,14 @@ DEFAULTS = {
     "report:get_summary": READER,
     "report:get_total": READER,
     "storage:list_data_frames": READER,
+    "dataframes:get": READER,
+    "summary:get_summary": READER,
+    "scope:get_state": "role:admin",
+    "scope:patch_state": "role:admin",
+    "scope:post_state": "role:admin",
+    "v2_rating:list_modules": "role:admin",
+    "v2_rating:get_module": "role:admin",
+    "v2_rating:update_module": "role:admin",
 }
 
 
