@@ -34,26 +34,19 @@ class RatingProcessorBase(abc.ABC):
     hot_config: ClassVar[bool] = False
     config_controller: ClassVar[Any] = None
 
-    _database: ClassVar[Database]
+    # Named so that modules have nothing of the same name.
+    _rating_database: ClassVar[Database]
 
     def __init__(self, tenant_id: str | None = None) -> None:
         self._tenant_id = tenant_id
 
     @property
-    def _states(self) -> ModuleStates:
-        return ModuleStates(self._database)
-
-    @property
-    def _state(self) -> ModuleState:
-        return self._states.get(self.module_name)
-
-    @property
     def enabled(self) -> bool:
-        return self._state.enabled
+        return _state(self).enabled
 
     @property
     def priority(self) -> int:
-        return self._state.priority
+        return _state(self).priority
 
     @property
     def module_info(self) -> dict[str, Any]:
@@ -66,14 +59,14 @@ class RatingProcessorBase(abc.ABC):
         }
 
     def set_state(self, enabled: bool) -> None:
-        self._states.set(self.module_name, enabled=enabled)
+        ModuleStates(self._rating_database).set(self.module_name, enabled=enabled)
 
     def set_priority(self, priority: int) -> None:
-        self._states.set(self.module_name, priority=priority)
+        ModuleStates(self._rating_database).set(self.module_name, priority=priority)
 
     def notify_reload(self) -> None:
         """Tell everybody who rates that the rules have changed."""
-        with self._database.writer() as connection:
+        with self._rating_database.writer() as connection:
             move_revision(connection, self.module_name)
 
     def nodata(  # noqa: B027 - nothing to do unless a module says so
@@ -93,6 +86,10 @@ class RatingProcessorBase(abc.ABC):
     @abc.abstractmethod
     def process(self, data: Any) -> Any:
         """Return *data* with prices."""
+
+
+def _state(processor: RatingProcessorBase) -> ModuleState:
+    return ModuleStates(processor._rating_database).get(processor.module_name)
 
 
 class Handover(DataFrame):
@@ -224,7 +221,7 @@ class _Adapter(RatingModule):
         name = self.processor.__name__
         # The constructors of modules are not handed a database.
         self._bound = cast(
-            type[RatingProcessorBase], type(name, (self.processor,), {"_database": database})
+            type[RatingProcessorBase], type(name, (self.processor,), {"_rating_database": database})
         )
 
     def load(self) -> RuleBook:

@@ -18,6 +18,8 @@ from cloudkitty.db import engine
 
 GENERIC = "The service failed to handle the request; its log says why."
 
+AWAY = "The database of the service cannot be reached; try again later."
+
 
 class ApiError(Exception):
     """Base of the registry; keyword arguments fill the template."""
@@ -197,11 +199,6 @@ class ModuleNotConfigurable(ApiError):
     template = "Module is not configurable"
 
 
-class DatabaseAway(ApiError):
-    http_status = 503
-    template = "The database of the service cannot be reached; try again later."
-
-
 class Answer:
     """What a client is told about an exception: status, text, and extra headers.
 
@@ -223,7 +220,7 @@ class Answer:
             return refused.value, refused.description or refused.phrase
         if engine.is_away(error):
             self.cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return DatabaseAway.http_status, DatabaseAway.template
+            return HTTPStatus.SERVICE_UNAVAILABLE.value, AWAY
         status: object = getattr(error, "http_status", None)
         if isinstance(status, int) and 400 <= status < 500:
             return status, str(error)

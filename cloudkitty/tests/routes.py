@@ -133,6 +133,11 @@ def routes(context: ApiContext) -> list[Route]:
     return list(_walk(RootController(context), ""))
 
 
+def of_version_1(context: ApiContext) -> list[Route]:
+    """Return every route but those of version 2."""
+    return [route for route in routes(context) if not route.path.startswith("/v2")]
+
+
 def _walk(node: Controller, path: str, owned: bool = False) -> Iterator[Route]:
     if isinstance(node, UnconfigurableController):
         yield from (Route(method, path) for method in METHODS if method != "PATCH")
@@ -140,7 +145,10 @@ def _walk(node: Controller, path: str, owned: bool = False) -> Iterator[Route]:
     for segments in range(1 if owned else MOST_SEGMENTS):
         for method, handler in node._handlers(segments):
             if method in METHODS:
-                definition = FunctionDefinition.get(handler.__wrapped__)  # type: ignore[attr-defined]
+                function = handler.__wrapped__  # type: ignore[attr-defined]
+                # Functions of version 2 say in another way what they take.
+                typed = hasattr(function, "_wsme_definition")
+                definition = FunctionDefinition.get(function) if typed else None
                 yield Route(method, (path or "/") + "/{}" * segments, definition)
     for name, child in node.children.items():
         yield from _walk(child, f"{path}/{name}")

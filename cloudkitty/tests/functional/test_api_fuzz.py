@@ -40,6 +40,9 @@ TEXTS = (
     "NaN",
     "-Infinity",
     "true",
+    "type:instance",
+    "time-m",
+    "MAX(qty) AS x",
     "2026-01-01",
     "0001-01-01",
     "9999-12-31T23:59:59-14:00",
@@ -271,6 +274,8 @@ NAMES = st.sampled_from(
         "begin end tenant_id service all_tenants groupby resource_type module_id enabled priority",
         "resources volume desc name service collector service_id field_id group_id mapping_id",
         "threshold_id cost updated_by created_by deleted_by",
+        "filters response_format custom_fields offset limit scope_id scope_key fetcher active",
+        "last_processed_timestamp",
         "level type value start description force recursive no_group filter_tenant is_active all",
     ]
 ).flatmap(lambda words: st.sampled_from(words.split()))

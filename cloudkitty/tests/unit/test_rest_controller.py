@@ -11,6 +11,7 @@ import wsme.types
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudkitty import config
 from cloudkitty.api.app import Application, Reception
 from cloudkitty.rest import types
 from cloudkitty.rest.controller import Controller, Reply, expose
@@ -62,6 +63,7 @@ class Root(Controller):
 
 
 class OpenContext:
+    conf = config.load([], config_files=[])
     policy = Policy(None)
 
 
