@@ -36,6 +36,9 @@ from cloudkitty.storage.sqlalchemy import bulk, encoding, models, runs
 
 CALENDAR = period.CALENDAR_UNITS
 
+GroupOf = Callable[[int, str, int | None], tuple[str, ...]]
+"""Gives the values of the group that a run is in: by scope, metric and series."""
+
 SERIES_KEPT = 20_000
 """Most series that reading points keeps in memory."""
 
@@ -231,21 +234,48 @@ class Reader:
         zone: datetime.tzinfo,
         extremes: bool,
     ) -> Totals:
-        """Return sums by group; see ``Storage.total``.
+        """Return sums by group; see ``Storage.total``."""
+        plain = [name for name in groupby if name not in (GROUP_TIME, *CALENDAR)]
+        names = set(plain) - {GROUP_SCOPE, GROUP_TYPE}
+        attributes = self.attributes(names) if names else None
+
+        def group_of(scope_id: int, metric: str, series: int | None) -> tuple[str, ...]:
+            known = attributes[series] if attributes is not None and series is not None else {}
+            return tuple([self._value(name, scope_id, metric, known) for name in plain])
+
+        if GROUP_TIME in groupby and not extremes:
+            sums = self._by_period(group_of)
+        else:
+            sums = self._by_amount(
+                groupby, zone, group_of, with_series=bool(names), extremes=extremes
+            )
+        found = sorted(
+            (self._row(groupby, key, total, zone) for key, total in sums.items()),
+            key=lambda row: (row.begin, row.end, row.group),
+        )
+        return Totals(len(found), found[offset : None if limit is None else offset + limit])
+
+    def _by_amount(
+        self,
+        groupby: Sequence[str],
+        zone: datetime.tzinfo,
+        group_of: GroupOf,
+        *,
+        with_series: bool,
+        extremes: bool,
+    ) -> dict[Hashable, "_Sum"]:
+        """Return sums by stretch of time and group.
 
         Points are counted first, by everything that tells groups and amounts apart, and the
         amounts of each kind multiplied once.
         """
-        plain = [name for name in groupby if name not in (GROUP_TIME, *CALENDAR)]
-        names = set(plain) - {GROUP_SCOPE, GROUP_TYPE}
-        attributes = self.attributes(names) if names else None
         rows: Iterable[Any] = self._rows()
         if GROUP_TIME not in groupby and not set(groupby).isdisjoint(CALENDAR):
             rows = list(rows)
         stretches = self._stretches(groupby, zone, rows)
         counts: dict[tuple[Any, ...], int] = defaultdict(int)
         for key, scope_id, metric, begin, end, step, qty, price in rows:
-            series = key if attributes is not None else None
+            series = key if with_series else None
             for label, points in stretches(begin, end, step):
                 counts[label, scope_id, metric, series, qty, price] += points
         sums: dict[Hashable, _Sum] = {}
@@ -253,15 +283,22 @@ class Reader:
             for (label, scope_id, metric, series, qty, price), points in counts.items():
                 if not points:
                     continue
-                known = attributes[series] if attributes is not None else {}
-                group = tuple([self._value(name, scope_id, metric, known) for name in plain])
+                group = group_of(scope_id, metric, series)
                 total = sums.setdefault((label, group), _Sum())
                 total.add(Decimal(qty), Decimal(price), points, extremes)
-        found = sorted(
-            (self._row(groupby, key, total, zone) for key, total in sums.items()),
-            key=lambda row: (row.begin, row.end, row.group),
-        )
-        return Totals(len(found), found[offset : None if limit is None else offset + limit])
+        return sums
+
+    def _by_period(self, group_of: GroupOf) -> dict[Hashable, "_Sum"]:
+        """Return sums by period and group, with work that grows with runs and with sums."""
+        by_group: dict[tuple[str, ...], list[runs.Run]] = defaultdict(list)
+        for key, scope_id, metric, begin, end, step, qty, price in self._rows():
+            run = runs.Run(begin, end, step, Decimal(qty), Decimal(price))
+            by_group[group_of(scope_id, metric, key)].append(run)
+        return {
+            ((level.begin, level.end), group): _Sum(level.qty, level.price, level.points)
+            for group, many in by_group.items()
+            for level in runs.levels(many, self.begin, self.end)
+        }
 
     def _value(self, name: str, scope_id: int, metric: str, known: Mapping[str, str]) -> str:
         if name == GROUP_SCOPE:
@@ -370,9 +407,12 @@ class _Sum:
 
     __slots__ = ("extremes", "points", "price", "qty")
 
-    def __init__(self) -> None:
-        self.qty = self.price = money.ZERO
-        self.points = 0
+    def __init__(
+        self, qty: Decimal = money.ZERO, price: Decimal = money.ZERO, points: int = 0
+    ) -> None:
+        self.qty = qty
+        self.price = price
+        self.points = points
         self.extremes: Extremes | None = None
 
     def add(self, qty: Decimal, price: Decimal, points: int, extremes: bool) -> None:
