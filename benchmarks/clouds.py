@@ -17,9 +17,11 @@ from cloudkitty.collector.metrics import MetricDefinition
 from cloudkitty.dataframe import Points, Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.db.tasks import TaskStore
 from cloudkitty.fetcher.base import Fetcher
 from cloudkitty.period import UTC, Period
-from cloudkitty.processor import memory
+from cloudkitty.processor import build, memory
+from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
 from cloudkitty.processor.worker import Outcome, Retry, Worker
@@ -121,10 +123,13 @@ class Bench:
         fetcher.cloud = cloud
         schedule = Schedule.of(conf)
         scopes = ScopeStore(database)
+        definitions = metrics.read(METRICS, "project_id", MemoryCollector.check_extra_args)
+        pipeline = Pipeline(conf, database)
         self._worker = Worker(
             collector=self.collector,
-            metrics=metrics.read(METRICS, "project_id", MemoryCollector.check_extra_args),
-            pipeline=Pipeline(conf, database),
+            metrics=definitions,
+            pipeline=pipeline,
+            skip=build.skip_filter(conf, definitions),
             storage=self.storage,
             scopes=scopes,
             clock=self._clock,
@@ -132,7 +137,18 @@ class Bench:
             threads=1,
             timeout=300,
         )
+        reprocessor = Reprocessor(
+            worker=self._worker,
+            pipeline=pipeline,
+            storage=self.storage,
+            tasks=TaskStore(database),
+            seconds=schedule.seconds,
+            clock=self._clock,
+            retry=Retry(),
+            batch_size=schedule.batch_size,
+        )
         self._rounds = Rounds(
+            reprocessor=reprocessor,
             source=ScopeSource(conf, fetcher, scopes, schedule),
             schedule=schedule,
             worker=self._worker,

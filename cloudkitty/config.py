@@ -9,11 +9,13 @@ import socket
 from collections.abc import Iterable, Sequence
 
 from keystoneauth1 import loading as keystone_loading
-from oslo_config import cfg
+from oslo_config import cfg, types
 from oslo_db import options as db_options
 from oslo_log import log as oslo_log
-from oslo_middleware import cors
+from oslo_middleware import cors, sizelimit
 from oslo_policy import opts as policy_opts
+
+from cloudkitty import period
 
 PROJECT = "cloudkitty"
 
@@ -22,6 +24,13 @@ Options = list[cfg.Opt]
 
 class ConfigurationError(Exception):
     """The configuration is wrong; the message names the option or the line."""
+
+
+class TimeZone(types.String):  # type: ignore[misc]
+    """The name of a time zone that this machine knows."""
+
+    def __call__(self, value: object) -> str:
+        return period.zone(str(super().__call__(value))).key
 
 
 DEFAULT: Options = [
@@ -65,6 +74,14 @@ API: Options = [
         help="Worker processes of cloudkitty-api.",
     ),
     cfg.IntOpt("threads", min=1, default=4, help="Threads of each worker of cloudkitty-api."),
+    cfg.Opt(
+        "billing_time_zone",
+        type=TimeZone(),
+        default="UTC",
+        help="Time zone, such as Europe/Paris, of the calendar of version 2: in which day, week, "
+        "month and year a period lies when a summary is grouped by these, and which month is the "
+        "current one when a request names none.",
+    ),
 ]
 
 COLLECT: Options = [
@@ -230,6 +247,12 @@ ORCHESTRATOR: Options = [
         default=600,
         help="Most seconds between two tries of a failed period.",
     ),
+    cfg.StrOpt(
+        "skip_datapoints_expression",
+        default="False",
+        help='Condition on a rated point, such as \'datapoint["vol"]["qty"] == 0\'; points for '
+        "which it holds are not stored. A metric definition may have one of its own.",
+    ),
 ]
 
 
@@ -292,12 +315,24 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
     )
     connection = "sqlite:///$state_path/cloudkitty.sqlite"
-    # A migration that goes well is no news.
-    levels = [*oslo_log.get_default_log_levels(), "alembic=WARN"]
+    # Thousands of data frames may come in one request.
+    largest = 8 * 1024 * 1024
+    levels = [
+        *oslo_log.get_default_log_levels(),
+        # A migration that goes well is no news.
+        "alembic=WARN",
+        # What fails in the end is raised, and told once by whoever knows what it was for.
+        "oslo_db.sqlalchemy.exc_filters=CRITICAL",
+        "keystoneauth.session=ERROR",
+        "stevedore.named=ERROR",
+    ]
     if conf is None:
         cfg.set_defaults(db_options.database_opts, connection=connection)
         oslo_log.set_defaults(default_log_levels=levels)
+        cfg.set_defaults(sizelimit.OPTS, max_request_body_size=largest)
     else:
+        conf.register_opts(sizelimit.OPTS, "oslo_middleware")
+        conf.set_default("max_request_body_size", largest, "oslo_middleware")
         conf.set_default("default_log_levels", levels)
         db_options.set_defaults(conf, connection=connection)
         policy_opts.set_defaults(conf, "policy.yaml")
@@ -345,6 +380,12 @@ def load(
         raise ConfigurationError(f"--config-file: {error}") from error
     except cfg.Error as error:
         raise ConfigurationError(str(error)) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"--config-file: cannot read {error.filename}: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--config-file: a file is not UTF-8 text: {error}") from error
     return conf
 
 

@@ -9,6 +9,7 @@ attributes are equal (``1``, ``1.0`` and ``True`` are three values); quantities 
 are finite ``Decimal``; a frame knows no scope.
 """
 
+import datetime
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -211,8 +212,22 @@ class Point(NamedTuple):
     def desc(self) -> dict[str, Scalar]:
         return self.series.desc
 
-    def as_dict(self, legacy: bool = False) -> dict[str, Any]:
-        """Return the dictionary form; *legacy* merges all attributes into one ``desc`` map."""
+    @property
+    def description(self) -> str | None:
+        return self.series.description
+
+    def set_price(self, price: object) -> "Point":
+        """Return this point with another price; points never change.
+
+        :raises money.NotAnAmount: *price* is not one.
+        """
+        return self._replace(price=money.amount(price))
+
+    def as_dict(self, legacy: bool = False, mutable: bool = True) -> dict[str, Any]:
+        """Return a new dictionary form; *legacy* merges all attributes into one ``desc`` map.
+
+        *mutable* changes nothing: the form is the caller's.
+        """
         form: dict[str, Any] = {
             "vol": {"unit": self.unit, "qty": self.qty},
             "rating": {"price": self.price},
@@ -225,6 +240,24 @@ class Point(NamedTuple):
         if self.series.description is not None:
             form["description"] = self.series.description
         return form
+
+
+def DataPoint(
+    unit: str,
+    qty: object,
+    price: object,
+    groupby: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    description: str | None = None,
+) -> Point:
+    """Return a point that has no metric until ``DataFrame.add_point`` gives it one.
+
+    :raises money.NotAnAmount: *qty* or *price* is not one.
+    """
+    series = Registry().series(
+        "", unit=unit, groupby=groupby, metadata=metadata, description=description
+    )
+    return Point(series, money.amount(qty), money.amount(price))
 
 
 class Points:
@@ -255,11 +288,26 @@ class Points:
 
 
 class DataFrame:
-    """What one scope used in one period."""
+    """What one scope used in one period.
+
+    Rating modules of other origin know a frame by ``start`` and ``end`` (also when they make one),
+    ``iterpoints``, ``iteritems`` and ``add_point``.
+    """
 
     __slots__ = ("period", "usage")
 
-    def __init__(self, period: Period, usage: Mapping[str, Points] | None = None) -> None:
+    def __init__(
+        self,
+        period: Period | None = None,
+        usage: Mapping[str, Points] | None = None,
+        *,
+        start: datetime.datetime | None = None,
+        end: datetime.datetime | None = None,
+    ) -> None:
+        if period is None:
+            if start is None or end is None:
+                raise TypeError("a frame needs a period, or start and end")
+            period = Period(start, end)
         self.period = period
         self.usage: dict[str, Points] = {
             metric: usage[metric] for metric in sorted(usage or {}) if usage and usage[metric]
@@ -285,12 +333,44 @@ class DataFrame:
         points.append(series, qty, price)
 
     @property
+    def start(self) -> datetime.datetime:
+        return self.period.begin
+
+    @property
+    def end(self) -> datetime.datetime:
+        return self.period.end
+
+    def iterpoints(self) -> Iterator[tuple[str, Point]]:
+        """Yield every point with the name of its metric."""
+        for metric, points in self.usage.items():
+            for point in points:
+                yield metric, point
+
+    def iteritems(self) -> Iterator[tuple[str, list[Point]]]:
+        """Yield every metric with its points."""
+        for metric, points in self.usage.items():
+            yield metric, list(points)
+
+    def add_point(self, point: Point, metric: str) -> None:
+        """Append *point* to those of *metric*, whichever metric it was of before."""
+        if isinstance(point, str):
+            # Both orders are in use.
+            point, metric = metric, point  # type: ignore[unreachable]
+        series = point.series
+        if series.metric != metric:
+            series = Series(series.shape._replace(metric=metric), series.values)
+        self.add(series, point.qty, point.price)
+
+    @property
     def price(self) -> Decimal:
         """The exact sum of all prices."""
         return money.total(price for points in self.usage.values() for price in points.price)
 
-    def as_dict(self, legacy: bool = False) -> dict[str, Any]:
-        """Return the dictionary form; quantities and prices are ``Decimal``, instants aware."""
+    def as_dict(self, legacy: bool = False, mutable: bool = True) -> dict[str, Any]:
+        """Return a new dictionary form; quantities and prices are ``Decimal``, instants aware.
+
+        *mutable* changes nothing: the form is the caller's.
+        """
         return {
             "period": {"begin": self.period.begin, "end": self.period.end},
             "usage": {

@@ -91,6 +91,15 @@ def text(value: Decimal) -> str:
     written = str(value)
     if "E" in written or len(written) > INTEGER_DIGITS or not written[-1].isdigit():
         written = format(amount(value), "f")
+    return _plain(written)
+
+
+def digits(value: Decimal) -> str:
+    """Return the canonical text of a sum of amounts, which may be larger than an amount."""
+    return _plain(format(value, "f"))
+
+
+def _plain(written: str) -> str:
     if "." in written:
         written = written.rstrip("0").rstrip(".")
     return "0" if written == "-0" else written

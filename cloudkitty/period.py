@@ -127,8 +127,11 @@ def days(
     """
     while begin < end:
         local = begin.astimezone(zone)
-        tomorrow = local.date() + datetime.timedelta(days=1)
-        midnight = utc(datetime.datetime.combine(tomorrow, datetime.time(), tzinfo=zone))
+        try:
+            tomorrow = local.date() + datetime.timedelta(days=1)
+            midnight = utc(datetime.datetime.combine(tomorrow, datetime.time(), tzinfo=zone))
+        except OverflowError:
+            midnight = end  # the last day of the calendar
         cut = min(midnight, end)
         yield begin, cut
         begin = cut

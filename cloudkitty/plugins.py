@@ -16,6 +16,7 @@ FETCHERS = "cloudkitty.fetchers"
 RATING_MODULES = "cloudkitty.rating.processors"
 STORAGES = "cloudkitty.storage.v2.backends"
 STORAGES_V1 = "cloudkitty.storage.v1.backends"
+POLICIES = "oslo.policy.policies"
 
 _NOUNS = {
     COLLECTORS: "collector",
@@ -56,6 +57,25 @@ def load_class(namespace: str, name: str, option: str) -> type[Any]:
             "is not a class"
         )
     return plugin
+
+
+def policies() -> list[Any]:
+    """Return the functions that list the policies of plugins.
+
+    They are those of ``oslo.policy.policies`` whose names begin with ``cloudkitty.``: the namespace
+    belongs to all services of a host.
+
+    :raises ConfigurationError: one cannot be imported.
+    """
+    wanted = [name for name in names(POLICIES) if name.startswith("cloudkitty.")]
+    failures: list[BaseException] = []
+    manager = _manager(POLICIES, wanted, failures)
+    if failures:
+        reason = failures[0]
+        raise ConfigurationError(
+            f"policies of a plugin cannot be loaded: {type(reason).__name__}: {reason}"
+        ) from reason
+    return [manager[name].plugin for name in wanted]
 
 
 def _manager(

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from cloudkitty.period import Period
 
+POSTED = "api"
+"""Fetcher and collector of the points that were sent to the API. They have scopes of their own,
+which nobody rates and no list shows."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:

@@ -17,7 +17,6 @@ from paste.deploy import loadwsgi
 from cloudkitty.api import app
 from cloudkitty.api.context import ApiContext
 from cloudkitty.config import ConfigurationError
-from cloudkitty.rest.auth import AuthToken
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -115,5 +114,8 @@ def request_id(global_conf: Values, **_local: str) -> "Filter":
 
 
 def authtoken(global_conf: Values, acl_public_routes: str = "/, /v1, /v2", **_: str) -> "Filter":
+    # Not imported where nobody is authenticated: it takes a while.
+    from cloudkitty.rest.auth import AuthToken
+
     routes = [route.strip() for route in acl_public_routes.split(",")]
     return lambda application: AuthToken(application, global_conf[_CONTEXT].conf, routes)

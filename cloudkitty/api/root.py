@@ -7,6 +7,7 @@ import webob
 
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.v1.root import V1Controller
+from cloudkitty.api.v2.root import V2Controller
 from cloudkitty.rest import types
 from cloudkitty.rest.controller import JSON, Controller, expose
 from cloudkitty.rest.request import Request
@@ -19,7 +20,9 @@ class RootController(Controller):
 
     def __init__(self, context: ApiContext) -> None:
         super().__init__(context)
-        self._versions = [V1Controller(context)]
+        self._versions: list[V1Controller | V2Controller] = [V1Controller(context)]
+        if context.conf.storage.version >= 2:
+            self._versions.append(V2Controller(context))
         self.children = {version.name: version for version in self._versions}
 
     @expose(types.Json)

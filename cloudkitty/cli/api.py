@@ -7,26 +7,39 @@ Invariant: everything is checked before the port is bound; a process that listen
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gunicorn.app.base import BaseApplication
 from oslo_config import cfg
+from oslo_log import log
 
 from cloudkitty.api import service
 from cloudkitty.cli import common
 from cloudkitty.config import ConfigurationError
+from cloudkitty.db import engine
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+LOG = log.getLogger(__name__)
 
 PROG = "cloudkitty-api"
 
 BACKLOG = 2048
 
 OPTIONS = [
-    cfg.HostAddressOpt("host-ip", dest="cli_host_ip", help="Address to bind: [api] host_ip."),
-    cfg.PortOpt("port", dest="cli_port", help="Port to listen on: [api] port."),
-    cfg.IntOpt("workers", dest="cli_workers", min=1, help="Worker processes: [api] workers."),
+    cfg.HostAddressOpt(
+        "host-ip", dest="cli_host_ip", metavar="ADDRESS", help="Address to bind: [api] host_ip."
+    ),
+    cfg.PortOpt("port", dest="cli_port", metavar="PORT", help="Port to listen on: [api] port."),
+    cfg.IntOpt(
+        "workers",
+        dest="cli_workers",
+        metavar="WORKERS",
+        min=1,
+        help="Worker processes: [api] workers.",
+    ),
 ]
 
 
@@ -44,7 +57,25 @@ def serve(conf: cfg.ConfigOpts) -> None:
             conf.set_override(name, given, group="api")
     application = service.load(conf)
     listener = listen(conf.api.host_ip, conf.api.port)
-    Server(application, listener, workers=conf.api.workers, threads=conf.api.threads).run()
+    Server(
+        application,
+        listener,
+        workers=conf.api.workers,
+        threads=conf.api.threads,
+        load=lambda: reload(conf),
+    ).run()
+
+
+def reload(conf: cfg.ConfigOpts) -> "WSGIApplication | None":
+    """Return the application that the configuration files describe by now, ``None`` when they, or
+    what they name, are wrong: the log says what, and nothing changes."""
+    if not conf.reload_config_files():
+        return None
+    try:
+        return service.load(conf)
+    except (*common.OPERATOR_ERRORS, *engine.DatabaseErrors) as error:
+        LOG.error("The configuration is not used: %s", " ".join(str(error).split()))
+        return None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,7 +97,8 @@ class Server(BaseApplication):  # type: ignore[misc]
     """Worker processes with threads, on a socket that is bound already.
 
     The application was built before the workers fork: they share its memory, and none of them
-    can fail to start where another did.
+    can fail to start where another did. On SIGHUP, *load* makes another one for new workers, while
+    the old ones finish what they do; address, numbers of workers and of threads stay.
     """
 
     def __init__(
@@ -76,8 +108,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         *,
         workers: int,
         threads: int,
+        load: Callable[[], "WSGIApplication | None"] = lambda: None,
     ) -> None:
         self._application = application
+        self._load = load
         host, port = listener.getsockname()[:2]
         self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._settings = {
@@ -102,6 +136,11 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> "WSGIApplication":
         return self._application
+
+    def reload(self) -> None:
+        super().reload()
+        self._application = self._load() or self._application
+        self.callable = None
 
     def _announce(self, _server: object) -> None:
         print(f"{PROG} listens on {self._url}", flush=True)

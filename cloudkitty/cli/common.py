@@ -19,6 +19,9 @@ from cloudkitty.db.migration import SchemaError
 
 INTERRUPTED = 130
 
+OPERATOR_ERRORS = (ConfigurationError, MetricsError, SchemaError)
+"""What an operator can put right."""
+
 
 def run(
     prog: str,

@@ -12,11 +12,30 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from cloudkitty import config, money
+from cloudkitty.collector.metrics import MetricsError
+from cloudkitty.db.engine import DatabaseErrors
+from cloudkitty.db.migration import SchemaError
 from cloudkitty.demo import bill, month, server
 from cloudkitty.demo.directory import DirectoryError, StateDirectory
+from cloudkitty.fetcher.base import FetchError
 from cloudkitty.period import Period
+from cloudkitty.storage.base import StorageError
 
 DEFAULT_PORT = 8889
+
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+_EXPLAINED = (
+    config.ConfigurationError,
+    DirectoryError,
+    FetchError,
+    MetricsError,
+    SchemaError,
+    StorageError,
+    month.MonthNotRated,
+    server.ServerError,
+    *DatabaseErrors,
+)
 
 _TRY = """\
 Three questions to ask it, in another terminal:
@@ -30,21 +49,18 @@ Three questions to ask it, in another terminal:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; 0 is well, 1 is an error that has been explained, 2 wrong usage."""
     arguments = _parser().parse_args(args)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    # Whatever ends the demo ends the API that it has started.
+    before = {number: signal.signal(number, _interrupt) for number in _ENDS}
     try:
         return _run(arguments)
     except KeyboardInterrupt:
         return 130
-    except (
-        config.ConfigurationError,
-        DirectoryError,
-        month.MonthNotRated,
-        server.ServerError,
-    ) as error:
+    except _EXPLAINED as error:
         print(f"cloudkitty-demo: {error}", file=sys.stderr)
         return 1
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

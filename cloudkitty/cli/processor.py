@@ -8,6 +8,7 @@ from oslo_config import cfg
 from cloudkitty.cli import common
 from cloudkitty.fetcher.base import FetchError
 from cloudkitty.processor import build, once, service
+from cloudkitty.processor.worker import named
 from cloudkitty.storage.base import StorageError
 
 PROG = "cloudkitty-processor"
@@ -50,9 +51,10 @@ def _once(conf: cfg.ConfigOpts) -> int:
     finally:
         processor.close()
     print(f"rated {summary.periods} periods of scopes, {summary.points} points")
-    for state in summary.failed:
-        print(f"{PROG}: {state.scope} is not up to date, see the error above", file=sys.stderr)
-    return 1 if summary.failed else 0
+    if not summary.failed:
+        return 0
+    print(f"{PROG}: not up to date, see above: {named(summary.failed)}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import voluptuous as vol
 from cloudkitty import money
 from cloudkitty.collector import schema, yamltext
 from cloudkitty.dataframe import Shape
+from cloudkitty.expression import Expression
 
 CheckExtraArgs = Callable[[Mapping[str, object]], Mapping[str, object]]
 """A collector's ``check_extra_args``."""
@@ -63,7 +64,7 @@ class MetricDefinition:
     metadata: tuple[str, ...] = ()
     mutate: Mutate = Mutate.NONE
     mutate_map: Mapping[Decimal, Decimal] = field(default_factory=dict, hash=False)
-    skip_datapoints_expression: str | None = None
+    skip_datapoints_expression: Expression | None = None
     extra_args: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @cached_property
@@ -134,6 +135,15 @@ class MetricsFile:
             services.setdefault(definition.service, definition)
         return services
 
+    @cached_property
+    def skip_expressions(self) -> Mapping[str, Expression]:
+        """The skip expression of each service that has its own."""
+        return {
+            definition.service: definition.skip_datapoints_expression
+            for definition in self.definitions
+            if definition.skip_datapoints_expression is not None
+        }
+
     def service(self, name: str) -> MetricDefinition | None:
         """Return the (first) definition with this service name, ``None`` when there is none."""
         return self.by_service.get(name)
@@ -187,7 +197,7 @@ _DEFINITION = schema.record(
         vol.Optional("metadata", default=()): schema.names,
         vol.Optional("mutate", default="NONE"): schema.one_of([kind.value for kind in Mutate]),
         vol.Optional("mutate_map"): schema.number_map,
-        vol.Optional("skip_datapoints_expression"): schema.text,
+        vol.Optional("skip_datapoints_expression"): schema.expression,
         vol.Optional("extra_args"): schema.mapping,
     }
 )
@@ -215,7 +225,9 @@ class _Reader:
             message = "must be a map of metric name to definition, with at least one metric"
             self.problems.append(schema.problem(message, "metrics"))
             return []
-        return [one for name, entry in metrics.items() for one in self._metric(name, entry)]
+        found = [one for name, entry in metrics.items() for one in self._metric(name, entry)]
+        self._check_skip_expressions(found)
+        return found
 
     def _metric(self, name: object, entry: object) -> list[MetricDefinition]:
         place = ("metrics", name)
@@ -259,6 +271,22 @@ class _Reader:
         if len(self.problems) > before:
             return None
         return self._built(name, checked)
+
+    def _check_skip_expressions(self, definitions: list[MetricDefinition]) -> None:
+        """Points of one service are told apart no longer when they are skipped."""
+        first: dict[str, MetricDefinition] = {}
+        for one in definitions:
+            if one.skip_datapoints_expression is None:
+                continue
+            other = first.setdefault(one.service, one)
+            if other.skip_datapoints_expression != one.skip_datapoints_expression:
+                self.problems.append(
+                    schema.problem(
+                        f"differs from that of {other.name}: both are the service {one.service}, "
+                        "which can have only one",
+                        *("metrics", one.name, "skip_datapoints_expression"),
+                    )
+                )
 
     def _check_mutation(self, form: Mapping[str, object], *place: object) -> None:
         has_map = "mutate_map" in form

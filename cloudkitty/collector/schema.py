@@ -14,6 +14,7 @@ from typing import Any
 import voluptuous as vol
 
 from cloudkitty import money
+from cloudkitty.expression import Expression, ExpressionError
 
 Validator = Callable[[Any], Any]
 
@@ -68,6 +69,14 @@ def text(value: object) -> str:
     if not value:
         raise vol.Invalid("must not be empty")
     return value
+
+
+def expression(value: object) -> Expression:
+    """A condition on a point; ``False`` and ``True`` need no quotes."""
+    try:
+        return Expression.read(text(str(value) if isinstance(value, bool) else value))
+    except ExpressionError as error:
+        raise vol.Invalid(str(error)) from None
 
 
 def ratio(value: object) -> Fraction:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import exception as db_exception
-from oslo_db.sqlalchemy import engines, exc_filters
+from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -100,12 +100,18 @@ def _url(connection: str | None) -> str:
             f"[database] connection: {url.drivername} is not supported; use sqlite, mysql or "
             "postgresql"
         )
+    if url.get_backend_name() in ("mysql", "mariadb") and "charset" not in url.query:
+        # That of oslo.db has no characters of four bytes.
+        url = url.update_query_dict({"charset": "utf8mb4"})
     return url.render_as_string(hide_password=False)
 
 
 def _engine(url: str, options: dict[str, Any]) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
         return _sqlite_engine(url, options)
+    # Not imported where it is not needed: it takes a while.
+    from oslo_db.sqlalchemy import engines
+
     names = (
         "mysql_sql_mode",
         "mysql_wsrep_sync_wait",
@@ -119,7 +125,11 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
     )
     try:
         engine: Engine = engines.create_engine(
-            url, max_retries=0, **{name: options[name] for name in names}
+            url,
+            max_retries=0,
+            # Only green threads need to be woken up whenever a connection is given back.
+            thread_checkin=False,
+            **{name: options[name] for name in names},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
@@ -162,10 +172,37 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def explain(error: Exception, url: str) -> str:
     """Return one sentence about why the database could not be used."""
-    shown = make_url(url).render_as_string(hide_password=True)
+    parts = make_url(url)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"[database] connection {shown}: {reason}"
+    if parts.get_backend_name() == "sqlite" and parts.database:
+        directory = os.path.dirname(os.path.abspath(parts.database))
+        if not os.path.isdir(directory):
+            reason = f"there is no directory {directory}; make it, or set [DEFAULT] state_path"
+    return f"[database] connection {parts.render_as_string(hide_password=True)}: {reason}"
 
 
 DatabaseErrors = (sa.exc.SQLAlchemyError, db_exception.DBError)
 """What a failing database raises, whether or not oslo.db has translated it."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether *error*, or what it was raised from, says that the database cannot be reached, which
+    nothing but time will change."""
+    known: BaseException | None = error
+    while known is not None:
+        if isinstance(known, _AWAY) or getattr(known, "connection_invalidated", False):
+            return True
+        # What fails before there is a statement is the making of a connection.
+        if isinstance(known, sa.exc.OperationalError) and known.statement is None:
+            return True
+        known = known.__cause__
+    return False
+
+
+_AWAY = (
+    db_exception.DBConnectionError,
+    db_exception.DBNonExistentDatabase,
+    db_exception.CantStartEngineError,
+    # All connections are in use, and none became free in time.
+    sa.exc.TimeoutError,
+)

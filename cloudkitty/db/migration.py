@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one alembic tree: where the schema stands, and how it is brought up to date."""
+"""The one alembic tree: where the schema stands, and how it is brought up to date.
 
-import os
+Invariant: to see that the schema is the right one takes no alembic, which services would wait for
+at each start.
+"""
 
-import alembic.command
-import alembic.config
+import pathlib
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from cloudkitty.db.engine import Database
+
+if TYPE_CHECKING:
+    import alembic.config
+
+SCRIPTS = pathlib.Path(__file__).with_name("migrations")
 
 VERSION_TABLE = "cloudkitty_schema_version"
 
@@ -21,38 +27,45 @@ class SchemaError(Exception):
     """The database is not in the state that this program needs."""
 
 
-def _config(connection: Connection | None = None) -> alembic.config.Config:
+def _config(connection: Connection | None = None) -> "alembic.config.Config":
+    import alembic.config
+
     config = alembic.config.Config()
-    config.set_main_option(
-        "script_location", os.path.join(os.path.dirname(__file__), "migrations").replace("%", "%%")
-    )
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["version_table"] = VERSION_TABLE
     return config
 
 
+def revisions() -> list[str]:
+    """Return the revisions that this program knows, oldest first; their files begin with them."""
+    return sorted(path.stem.partition("_")[0] for path in SCRIPTS.glob("versions/[0-9]*_*.py"))
+
+
 def head() -> str:
     """Return the newest revision that this program knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+    return revisions()[-1]
 
 
 def current(database: Database) -> str | None:
     """Return the revision of the database, ``None`` when it has no schema."""
+    versions = sa.table(VERSION_TABLE, sa.column("version_num"))
     with database.reader() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision()
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            return None
+        return connection.scalar(sa.select(versions.c.version_num))
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the schema to *revision*; nothing happens when it is there already.
 
-    :raises SchemaError: the database belongs to another program, or there is no such revision.
+    :raises SchemaError: the database belongs to another program or is newer than this one, or
+        there is no such revision.
     """
+    _refuse_newer(current(database))
     with database.writer() as connection:
         _refuse_foreign(connection)
-        _run(alembic.command.upgrade, connection, revision)
+        _run("upgrade", connection, revision)
 
 
 def stamp(database: Database, revision: str = "head") -> None:
@@ -61,18 +74,23 @@ def stamp(database: Database, revision: str = "head") -> None:
     :raises SchemaError: there is no such revision.
     """
     with database.writer() as connection:
-        _run(alembic.command.stamp, connection, revision)
+        _run("stamp", connection, revision)
 
 
 def create_revision(database: Database, message: str, autogenerate: bool) -> None:
     """Write a new migration script, for developers."""
+    import alembic.command
+
     with database.writer() as connection:
         alembic.command.revision(_config(connection), message, autogenerate=autogenerate)
 
 
-def _run(command: object, connection: Connection, revision: str) -> None:
+def _run(command: str, connection: Connection, revision: str) -> None:
+    import alembic.command
+    import alembic.util
+
     try:
-        command(_config(connection), revision)  # type: ignore[operator]
+        getattr(alembic.command, command)(_config(connection), revision)
     except alembic.util.CommandError as error:
         raise SchemaError(str(error)) from error
 
@@ -99,13 +117,16 @@ def require_head(database: Database) -> None:
             "the database has no schema yet; run cloudkitty-dbsync upgrade "
             "(the option is [database] connection)"
         )
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found in known:
-        raise SchemaError(
-            f"the database is at schema {found} and this program needs {needed}; "
-            "run cloudkitty-dbsync upgrade"
-        )
+    _refuse_newer(found)
     raise SchemaError(
-        f"the database is at schema {found}, which is newer than this program ({needed}); "
-        "upgrade the program"
+        f"the database is at schema {found} and this program needs {needed}; "
+        "run cloudkitty-dbsync upgrade"
     )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in revisions():
+        raise SchemaError(
+            f"the database is at schema {found}, which is newer than this program ({head()}); "
+            "upgrade the program"
+        )

@@ -46,3 +46,33 @@ service_to_collector_mappings = sa.Table(
     sa.Column("collector", sa.String(255), nullable=False),
     **TABLE_OPTIONS,
 )
+
+collector_states = sa.Table(
+    "collector_states",
+    METADATA,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    **TABLE_OPTIONS,
+)
+
+reprocessing_tasks = sa.Table(
+    "reprocessing_tasks",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("scope_id", sa.Integer, sa.ForeignKey("scopes.id"), nullable=False, index=True),
+    # The window, half-open, and the instant up to which it has been done.
+    sa.Column("begin", Instant, nullable=False),
+    sa.Column("end", Instant, nullable=False),
+    sa.Column("current", Instant),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("dry_run", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    # What an operator should know of it.
+    sa.Column("note", sa.Text),
+    # JSON: by metric, the total before and after.
+    sa.Column("result", sa.Text),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant),
+    **TABLE_OPTIONS,
+)

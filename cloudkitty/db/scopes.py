@@ -5,7 +5,7 @@ Horizons are moved by the storage driver alone, together with what was rated.
 """
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,13 +14,17 @@ from sqlalchemy.engine import Connection
 
 from cloudkitty.db.engine import Database
 from cloudkitty.db.models import scopes
-from cloudkitty.scope import Scope, ScopeState
+from cloudkitty.scope import POSTED, Scope, ScopeState
 
 _ERROR_LENGTH = 2000
 
 
+class ScopeTaken(Exception):
+    """There is a scope like this already."""
+
+
 class ScopeStore:
-    """Reads scope states, adds new scopes, and notes what went wrong."""
+    """Reads scope states, adds and changes scopes, and notes what went wrong."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,14 +65,102 @@ class ScopeStore:
         with self._database.reader() as connection:
             return _states(connection, condition)
 
+    def find(
+        self,
+        wanted: Mapping[str, Collection[str]],
+        *,
+        active: Collection[bool] | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[ScopeState]:
+        """Return scopes in the order of their ids, a page of them if wanted.
+
+        *wanted* maps members of ``Scope`` to the texts of which it must have one.
+        """
+        table = scopes.c
+        conditions: list[sa.ColumnElement[bool]] = [table.fetcher != POSTED]
+        conditions += [table[name].in_(list(texts)) for name, texts in wanted.items()]
+        if active is not None:
+            conditions.append(table.active.in_(list(active)))
+        identity = (table.identifier, table.scope_key, table.fetcher, table.collector)
+        with self._database.reader() as connection:
+            return _states(connection, sa.and_(sa.true(), *conditions), identity, offset, limit)
+
+    def posted(
+        self, identifiers: Collection[str], scope_key: str, now: datetime.datetime
+    ) -> dict[str, int]:
+        """Return the keys of the scopes that hold points sent to the API, by scope id; they are
+        made where they are missing."""
+        wanted = [Scope(identifier, scope_key, POSTED, POSTED) for identifier in identifiers]
+        self.ensure(wanted, starts_at=now, now=now)
+        table = scopes.c
+        with self._database.reader() as connection:
+            rows = connection.execute(
+                sa.select(table.identifier, table.id).where(
+                    table.identifier.in_(list(identifiers)),
+                    table.scope_key == scope_key,
+                    table.fetcher == POSTED,
+                    table.collector == POSTED,
+                )
+            )
+            return {row.identifier: row.id for row in rows}
+
+    def create(
+        self,
+        scope: Scope,
+        *,
+        rated_up_to: datetime.datetime,
+        active: bool,
+        now: datetime.datetime,
+    ) -> ScopeState:
+        """Add a scope, to be rated from *rated_up_to* on.
+
+        :raises ScopeTaken: there is this scope, or an active one with its id.
+        """
+        row = {**_row(scope, rated_up_to, now), "horizon": rated_up_to, "active": active}
+        same_id = scopes.c.identifier == scope.identifier
+        try:
+            with self._database.writer() as connection:
+                if any(state.active for state in _states(connection, same_id)):
+                    raise ScopeTaken(scope)
+                key = connection.execute(scopes.insert().values(row)).inserted_primary_key
+                assert key is not None
+                [state] = _states(connection, scopes.c.id == key[0])
+        except DBDuplicateEntry:
+            raise ScopeTaken(scope) from None
+        return state
+
+    def change(
+        self, state: ScopeState, *, scope: Scope, active: bool, now: datetime.datetime
+    ) -> ScopeState:
+        """Give a scope another identity, and start or stop its rating.
+
+        When it was last started or stopped moves only when it is.
+
+        :raises ScopeTaken: another scope has that identity.
+        """
+        toggled = scopes.c.active != active
+        values = {
+            "identifier": scope.identifier,
+            "scope_key": scope.scope_key,
+            "fetcher": scope.fetcher,
+            "collector": scope.collector,
+        }
+        here = scopes.c.id == state.id
+        try:
+            with self._database.writer() as connection:
+                connection.execute(
+                    scopes.update().where(here, toggled).values(active=active, toggled_at=now)
+                )
+                connection.execute(scopes.update().where(here).values(values))
+                [changed] = _states(connection, here)
+        except DBDuplicateEntry:
+            raise ScopeTaken(scope) from None
+        return changed
+
     def set_active(self, state: ScopeState, active: bool, now: datetime.datetime) -> None:
         """Start or stop the rating of a scope; nothing else changes."""
-        with self._database.writer() as connection:
-            connection.execute(
-                scopes.update()
-                .where(scopes.c.id == state.id, scopes.c.active != active)
-                .values(active=active, toggled_at=now)
-            )
+        self.change(state, scope=state.scope, active=active, now=now)
 
     def note_failure(
         self, states: Collection[ScopeState], error: str, retry_at: datetime.datetime
@@ -93,13 +185,23 @@ def _row(scope: Scope, starts_at: datetime.datetime, now: datetime.datetime) -> 
         "scope_key": scope.scope_key,
         "fetcher": scope.fetcher,
         "collector": scope.collector,
+        "active": scope.fetcher != POSTED,
         "starts_at": starts_at,
         "toggled_at": now,
     }
 
 
-def _states(connection: Connection, condition: sa.ColumnElement[bool]) -> list[ScopeState]:
-    rows = connection.execute(sa.select(scopes).where(condition).order_by(scopes.c.id))
+def _states(
+    connection: Connection,
+    condition: sa.ColumnElement[bool],
+    order: Sequence[sa.ColumnElement[Any]] = (),
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[ScopeState]:
+    statement = sa.select(scopes).where(condition).order_by(*order, scopes.c.id)
+    if limit is not None:
+        statement = statement.offset(offset).limit(limit)
+    rows = connection.execute(statement)
     return [
         ScopeState(
             id=row.id,

@@ -58,13 +58,17 @@ def rate(conf: cfg.ConfigOpts) -> once.Summary:
 
 
 def read_bill(conf: cfg.ConfigOpts) -> bill.Bill:
-    """Return the bill of the month from the ledger."""
+    """Return the bill of the month from the ledger.
+
+    :raises SchemaError: the ledger is of another release.
+    """
     definitions = metrics.load(
         conf.collect.metrics_conf, conf.collect.scope_key, CsvCollector.check_extra_args
     )
     units = {definition.service: definition.unit for definition in definitions}
     database = Database(conf)
     try:
+        migration.require_head(database)
         storage = factory.build(conf, database, Registry())
         return bill.read(storage, MONTH, conf.collect.scope_key, units)
     finally:

@@ -4,9 +4,35 @@ the API."""
 
 from oslo_policy import policy
 
-from cloudkitty.policies import base, info, rating, report, storage
+from cloudkitty.policies import (
+    base,
+    collector,
+    dataframes,
+    info,
+    rating,
+    report,
+    schedule,
+    scope,
+    storage,
+    summary,
+    v2_rating,
+)
+
+NOUNS = (
+    base,
+    collector,
+    dataframes,
+    info,
+    rating,
+    report,
+    schedule,
+    scope,
+    storage,
+    summary,
+    v2_rating,
+)
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return every rule, for the enforcer and for ``oslopolicy-sample-generator``."""
-    return [rule for noun in (base, info, rating, report, storage) for rule in noun.list_rules()]
+    return [rule for noun in NOUNS for rule in noun.list_rules()]

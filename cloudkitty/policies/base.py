@@ -7,13 +7,9 @@ ADMIN = "role:admin"
 ANYBODY = ""
 READER_OR_ADMIN = "rule:project_reader_or_admin"
 
-_ADMIN_OR_OWNER = policy.DeprecatedRule(
-    name="admin_or_owner",
-    check_str="is_admin:True or (role:admin and is_admin_project:True) or "
-    "project_id:%(project_id)s",
-    deprecated_reason="Reading needs the role reader in the project.",
-    deprecated_since="22.0",
-)
+_OWNER = "is_admin:True or (role:admin and is_admin_project:True) or project_id:%(project_id)s"
+_REASON = "Reading needs the role reader in the project."
+_SINCE = "22.0"
 
 
 def rule(
@@ -30,16 +26,22 @@ def rule(
 
 
 def list_rules() -> list[policy.RuleDefault]:
+    owner = policy.DeprecatedRule(
+        name="admin_or_owner",
+        check_str=_OWNER,
+        deprecated_reason=_REASON,
+        deprecated_since=_SINCE,
+    )
     return [
         policy.RuleDefault(
             "context_is_admin", ADMIN, description="Sees the data of every project."
         ),
         policy.RuleDefault(
             "admin_or_owner",
-            _ADMIN_OR_OWNER.check_str,
+            _OWNER,
             deprecated_for_removal=True,
-            deprecated_reason=_ADMIN_OR_OWNER.deprecated_reason,
-            deprecated_since=_ADMIN_OR_OWNER.deprecated_since,
+            deprecated_reason=_REASON,
+            deprecated_since=_SINCE,
         ),
         policy.RuleDefault("default", ANYBODY, description="Of rules that nobody has defined."),
         policy.RuleDefault("project_member_api", "role:member and project_id:%(project_id)s"),
@@ -50,6 +52,6 @@ def list_rules() -> list[policy.RuleDefault]:
         policy.RuleDefault(
             "project_reader_or_admin",
             "rule:project_reader_api or rule:context_is_admin",
-            deprecated_rule=_ADMIN_OR_OWNER,
+            deprecated_rule=owner,
         ),
     ]

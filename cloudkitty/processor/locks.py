@@ -6,38 +6,39 @@ a worker goes on without it.
 """
 
 import logging
+import os
 import pathlib
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from tooz import ToozError, coordination
+from stevedore.exception import NoMatches
+from tooz import ToozError
 
 from cloudkitty.config import ConfigurationError
 
 LOG = logging.getLogger(__name__)
+
+_OPTION = "[orchestrator] coordination_url"
 
 
 class PartLocks:
     """Locks of the parts ``0`` to ``parts - 1``."""
 
     def __init__(self, url: str, host: str, parts: int) -> None:
-        """Connect to the lock service at *url*.
+        """Prepare to use the lock service at *url*; it is asked when a lock is first wanted.
 
-        :raises ConfigurationError: *url* cannot be understood.
+        :raises ConfigurationError: *url* cannot be understood, or its directory not be used.
         """
         self._parts = parts
         self._complained = False
         split = urlsplit(url)
         if split.scheme == "file":
-            pathlib.Path(split.path).mkdir(parents=True, exist_ok=True)
-        member = f"{host}-{uuid.uuid4()}".encode()
-        try:
-            self._coordinator: Any = coordination.get_coordinator(url, member)
-        except (ToozError, ValueError, ImportError) as error:
-            raise ConfigurationError(f"[orchestrator] coordination_url: {error}") from error
+            _make_directory(pathlib.Path(split.path))
+        self._coordinator = _coordinator(url, f"{host}-{uuid.uuid4()}".encode())
         self._started = False
 
     def _start(self) -> None:
@@ -63,7 +64,7 @@ class PartLocks:
             return lock if lock.acquire(blocking=False) else False
         except ToozError as error:
             if not self._complained:
-                LOG.warning("[orchestrator] coordination_url: going on without locks: %s", error)
+                LOG.warning("%s: going on without locks: %s", _OPTION, error)
                 self._complained = True
             return None
 
@@ -72,11 +73,31 @@ class PartLocks:
         try:
             lock.release()
         except ToozError as error:
-            LOG.warning("[orchestrator] coordination_url: a lock was not released: %s", error)
+            LOG.warning("%s: a lock was not released: %s", _OPTION, error)
 
     def close(self) -> None:
         if self._started:
             try:
                 self._coordinator.stop()
             except ToozError as error:
-                LOG.warning("[orchestrator] coordination_url: %s", error)
+                LOG.warning("%s: %s", _OPTION, error)
+
+
+def _make_directory(path: pathlib.Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{_OPTION}: cannot make {path}: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{_OPTION}: the directory {path} cannot be written to")
+
+
+def _coordinator(url: str, member: bytes) -> Any:
+    with warnings.catch_warnings():
+        # Imports frameworks that this program does not use, one of which warns of itself.
+        warnings.simplefilter("ignore")
+        from tooz import coordination
+    try:
+        return coordination.get_coordinator(url, member)
+    except (ToozError, ValueError, ImportError, NoMatches) as error:
+        raise ConfigurationError(f"{_OPTION}: {error}") from error

@@ -15,6 +15,7 @@ from oslo_config import cfg
 
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher, FetchError
+from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.schedule import Schedule, back_off
 from cloudkitty.processor.worker import Clock, Outcome, Worker
 from cloudkitty.scope import Scope, ScopeState
@@ -72,12 +73,13 @@ class ScopeSource:
             return
         try:
             self.fetch(now)
-        except FetchError as error:
-            self._failures += 1
-            self._retry_at = now + back_off(self._failures, FETCH_RETRY, FETCH_RETRY_LONGEST)
-            LOG.error("the list of scopes could not be fetched: %s", error)
+            self._failures, self._retry_at = 0, None
             return
-        self._failures, self._retry_at = 0, None
+        except FetchError as error:
+            failure = error
+        self._failures += 1
+        self._retry_at = now + back_off(self._failures, FETCH_RETRY, FETCH_RETRY_LONGEST)
+        LOG.error("the list of scopes could not be fetched: %s", failure)
 
     def states(self) -> list[ScopeState]:
         """Return the active scopes on the list, as they stand now."""
@@ -94,6 +96,7 @@ class Rounds:
         source: ScopeSource,
         schedule: Schedule,
         worker: Worker,
+        reprocessor: Reprocessor,
         clock: Clock,
         parts: int = 1,
         first_part: int = 0,
@@ -102,6 +105,7 @@ class Rounds:
         self._source = source
         self._schedule = schedule
         self._worker = worker
+        self._reprocessor = reprocessor
         self._clock = clock
         self._parts = [(first_part + number) % parts for number in range(parts)]
         self._lock = lock
@@ -129,7 +133,8 @@ class Rounds:
     def _drain(
         self, part: int, stop: Stop, watch: Watcher, *, retry: bool = False
     ) -> list[ScopeState]:
-        """Rate one part until nothing is due: the oldest period, and then look again.
+        """Rate one part until nothing is due: the oldest period, and then look again. When
+        nothing is due, a step of reprocessing is done.
 
         A scope that fails is left alone for the rest of the round; those that did are returned.
         """
@@ -138,7 +143,7 @@ class Rounds:
             states = part_of(self._source.states(), part, len(self._parts))
             waiting = [state for state in states if state.id not in failed]
             batches = self._schedule.batches(waiting, self._clock(), retry=retry)
-            if not batches:
+            if not batches and not self._reprocessor.step(self._in(part)):
                 break
             for batch in batches:
                 if stop() or batch.period != batches[0].period:
@@ -147,6 +152,9 @@ class Rounds:
                 failed |= {state.id: state for state in outcome.failed}
                 watch(outcome)
         return list(failed.values())
+
+    def _in(self, part: int) -> Callable[[ScopeState], bool]:
+        return lambda state: bool(part_of([state], part, len(self._parts)))
 
     def wake_at(self) -> datetime.datetime | None:
         """Return when something becomes due next, ``None`` if there is nothing to wait for."""

@@ -3,7 +3,8 @@
 
 Invariants: a period is stored whole or not at all; a scope that fails does not keep another
 from being rated; every failure is logged once, with scope, period and metric, and noted in the
-scope's state together with the time of the next try.
+scope's state together with the time of the next try. What is logged is logged outside of
+``except``: there the log's formatter would write the error a second time.
 """
 
 import concurrent.futures
@@ -16,11 +17,13 @@ from cloudkitty.collector.base import CollectError, Collector, SourceUnavailable
 from cloudkitty.collector.metrics import MetricDefinition, MetricsFile
 from cloudkitty.dataframe import DataFrame, Points
 from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.operations import EvaluationError
 from cloudkitty.period import Period
 from cloudkitty.processor.schedule import Batch, back_off
 from cloudkitty.rating.base import RatingError
 from cloudkitty.rating.pipeline import Pipeline
 from cloudkitty.scope import ScopeState
+from cloudkitty.skipfilter import SkipFilter
 from cloudkitty.storage.base import Storage, StorageError
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +60,7 @@ class Retry:
 
 
 class Worker:
-    """Rates batches with one collector, one pipeline and one store."""
+    """Rates batches with one collector, one pipeline, one skip filter and one store."""
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Worker:
         collector: Collector,
         metrics: MetricsFile,
         pipeline: Pipeline,
+        skip: SkipFilter,
         storage: Storage,
         scopes: ScopeStore,
         clock: Clock,
@@ -75,6 +79,7 @@ class Worker:
         self._collector = collector
         self._metrics = metrics
         self._pipeline = pipeline
+        self._skip = skip
         self._storage = storage
         self._scopes = scopes
         self._clock = clock
@@ -98,19 +103,23 @@ class Worker:
         :raises StorageError: not even the failure could be noted.
         """
         try:
-            frames = self._collect(batch)
+            frames = self.collect(batch)
             rated, outcome = self._rated(batch, frames)
             return outcome + self._stored(batch.period, rated)
         except (CollectError, StorageError, RatingError) as error:
-            if len(batch.states) == 1 or isinstance(error, SourceUnavailable):
-                return self._failed(batch, error)
+            failure = error
+        if len(batch.states) == 1 or isinstance(failure, SourceUnavailable):
+            return self._failed(batch, failure)
         first, second = batch.halves()
         return self.rate(first) + self.rate(second)
 
     # -- collecting ----------------------------------------------------------------------------
 
-    def _collect(self, batch: Batch) -> dict[str, DataFrame]:
-        """Return the frame of every scope of the batch, an empty one where nothing was used."""
+    def collect(self, batch: Batch) -> dict[str, DataFrame]:
+        """Return the frame of every scope of the batch, an empty one where nothing was used.
+
+        :raises CollectError: usage of a metric is not to be had.
+        """
         identifiers = [state.scope.identifier for state in batch.states]
         usage: dict[str, dict[str, Points]] = {identifier: {} for identifier in identifiers}
         tasks = {
@@ -158,26 +167,38 @@ class Worker:
     def _rated(
         self, batch: Batch, frames: Mapping[str, DataFrame]
     ) -> tuple[dict[ScopeState, DataFrame], Outcome]:
-        """Return the rated frames; a scope whose frame cannot be rated fails alone."""
+        """Return the rated frames without the points to be skipped; a scope whose frame cannot
+        be rated fails alone."""
         self._pipeline.refresh()
         rated: dict[ScopeState, DataFrame] = {}
-        outcome = Outcome()
+        refused: dict[ScopeState, Exception] = {}
         for state in batch.states:
             frame = frames[state.scope.identifier]
             try:
-                if frame.usage:
-                    frame = self._pipeline.rate(frame, state.scope.identifier)
-                rated[state] = frame
-            except RatingError as error:
-                outcome += self._failed(Batch(batch.period, (state,)), error)
+                rated[state] = self.price(state, frame)
+            except (RatingError, EvaluationError) as error:
+                refused[state] = error
+        outcome = Outcome()
+        for state, reason in refused.items():
+            outcome += self._failed(Batch(batch.period, (state,)), reason)
         return rated, outcome
+
+    def price(self, state: ScopeState, frame: DataFrame) -> DataFrame:
+        """Return the frame with prices and without the points to be skipped.
+
+        :raises RatingError: it cannot be rated.
+        :raises EvaluationError: the filter has no answer for a point.
+        """
+        if frame.usage:
+            frame = self._pipeline.rate(frame, state.scope.identifier)
+        return self._skip.kept(frame)
 
     # -- storing -------------------------------------------------------------------------------
 
     def _stored(self, period: Period, rated: Mapping[ScopeState, DataFrame]) -> Outcome:
         overtaken = tuple(self._storage.replace(period, rated))
         if overtaken:
-            LOG.info("period %s: %s already rated by another worker", period, _names(overtaken))
+            LOG.info("period %s: %s already rated by another worker", period, named(overtaken))
         kept = tuple(state for state in rated if state not in overtaken)
         points = sum(len(rated[state]) for state in kept)
         LOG.debug("period %s: %d scopes, %d points", period, len(kept), points)
@@ -188,7 +209,7 @@ class Worker:
         pause = back_off(failures, self._retry.first, self._retry.longest)
         LOG.error(
             "%s, period %s: %s; trying again in %d s",
-            _names(batch.states),
+            named(batch.states),
             batch.period,
             error,
             pause.total_seconds(),
@@ -197,8 +218,8 @@ class Worker:
         return Outcome(failed=batch.states)
 
 
-def _names(states: Sequence[ScopeState]) -> str:
-    """Return the first few scopes as text."""
+def named(states: Sequence[ScopeState]) -> str:
+    """Return the first few scopes as text, for messages."""
     shown = ", ".join(str(state.scope) for state in states[:_SHOWN_SCOPES])
     more = len(states) - _SHOWN_SCOPES
     return f"{shown} and {more} more" if more > 0 else shown

@@ -15,12 +15,19 @@ from cloudkitty.db.engine import Database
 class RatingError(Exception):
     """A frame could not be rated; the message names the rule, script or module.
 
-    The period stays open and is tried again.
+    The period stays open and is tried again. ``module`` is the module that is to blame, which the
+    pipeline notes.
     """
+
+    module: str | None = None
 
 
 class RuleSet(Protocol):
-    """What a module has compiled for one scope at one instant. Immutable but for its caches."""
+    """What a module has compiled for one scope at one instant. Immutable but for its caches.
+
+    A rule set may say ``steady = True``: that it makes of equal content equal prices, whatever
+    the period. What is not said to be steady is asked for each period.
+    """
 
     def rate(self, frame: DataFrame) -> DataFrame:
         """Return *frame* with prices; the given frame may be changed in place.

@@ -10,6 +10,8 @@ from cloudkitty.rating.base import Compiled, RatingModule, RuleBook
 class _Unchanged:
     """Rule book and rule set in one: the same nothing for everybody, always."""
 
+    steady = True
+
     def compile(self, scope_id: str | None, at: datetime.datetime) -> Compiled:
         return Compiled(self, valid_until=None)
 

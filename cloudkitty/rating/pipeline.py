@@ -20,6 +20,7 @@ from stevedore import ExtensionManager
 from cloudkitty.dataframe import DataFrame
 from cloudkitty.db.engine import Database
 from cloudkitty.rating.base import RatingError, RatingModule, RuleBook, RuleSet
+from cloudkitty.rating.legacy import adapt
 from cloudkitty.rating.state import ModuleState, ModuleStates
 
 LOG = log.getLogger(__name__)
@@ -51,7 +52,7 @@ def load_modules(conf: cfg.ConfigOpts, database: Database) -> dict[str, RatingMo
     manager: ExtensionManager[Any] = ExtensionManager(NAMESPACE, on_load_failure_callback=broken)
     for extension in manager:
         try:
-            modules[extension.name] = extension.plugin(conf, database)
+            modules[extension.name] = adapt(extension.plugin)(conf, database)
         except Exception as error:  # noqa: BLE001 - a guest may fail in any way
             modules[extension.name] = _broken(extension.name, error)
     return {name: modules[name] for name in sorted(modules)}
@@ -81,18 +82,21 @@ class _Loaded:
     windows: dict[str | None, _Window] = field(default_factory=dict)
 
     def rules(self, scope_id: str | None, at: datetime.datetime) -> RuleSet:
+        return self.window(scope_id, at).rules
+
+    def window(self, scope_id: str | None, at: datetime.datetime) -> _Window:
         window = self.windows.get(scope_id)
         if (
             window is not None
             and window.begin <= at
             and (window.until is None or at < window.until)
         ):
-            return window.rules
+            return window
         rules, until = self.book.compile(scope_id, at)
         if len(self.windows) >= SCOPES_KEPT:
             self.windows.clear()
-        self.windows[scope_id] = _Window(at, until, rules)
-        return rules
+        window = self.windows[scope_id] = _Window(at, until, rules)
+        return window
 
 
 class Pipeline:
@@ -138,9 +142,10 @@ class Pipeline:
     def _load(self, state: ModuleState) -> _Loaded:
         module = self.modules.get(state.name)
         if module is None:
-            raise RatingError(f"rating module {state.name} is enabled and not installed")
+            raise _error(state.name, f"rating module {state.name} is enabled and not installed")
         if isinstance(module, Broken):
-            raise RatingError(f"rating module {state.name} cannot be loaded: {module.reason}")
+            problem = f"rating module {state.name} cannot be loaded: {module.reason}"
+            raise _error(state.name, problem)
         loaded = self._loaded.get(state.name)
         if loaded is None or loaded.revision != state.revision:
             book = _guarded(state.name, module.load)
@@ -159,26 +164,59 @@ class Pipeline:
 
         :raises RatingError: the frame cannot be rated as a whole.
         """
-        moment = at or frame.period.begin
+        return self._run(frame, scope_id, at or frame.period.begin, _rate)
+
+    def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
+        """Return *frame* with the prices it would have; as ``rate``, so ``refresh`` first."""
+        return self._run(frame, scope_id, frame.period.begin, _quote)
+
+    def _run(
+        self, frame: DataFrame, scope_id: str | None, at: datetime.datetime, step: "_Step"
+    ) -> DataFrame:
         with self._lock:
             if self._active is None:
                 self.refresh()
             acting = [
-                (loaded, _guarded(loaded.name, loaded.rules, scope_id, moment))
+                (loaded, _guarded(loaded.name, loaded.rules, scope_id, at))
                 for loaded in self._active or ()
             ]
         for loaded, rules in acting:
             with contextlib.nullcontext() if loaded.module.concurrent else self._lock:
-                frame = _guarded(loaded.name, _rate, loaded.name, rules, frame)
+                frame = _guarded(loaded.name, _follow, loaded.name, step, rules, frame)
         return frame
 
-    def quote(self, frame: DataFrame, scope_id: str | None) -> DataFrame:
-        """Return *frame* with the prices it would have; as ``rate``, so ``refresh`` first."""
-        return self.rate(frame, scope_id)
+    def steady_until(self, scope_id: str | None, at: datetime.datetime) -> datetime.datetime | None:
+        """Return the first instant after *at* from which on a frame of equal content may get
+        other prices than at *at* (``None``: it never does), *at* itself if that cannot be said.
+
+        :raises RatingError: the rules cannot be compiled.
+        """
+        with self._lock:
+            if self._active is None:
+                self.refresh()
+            windows = [
+                _guarded(loaded.name, loaded.window, scope_id, at) for loaded in self._active or ()
+            ]
+        if not all(getattr(window.rules, "steady", False) for window in windows):
+            return at
+        return min((w.until for w in windows if w.until is not None), default=None)
 
 
-def _rate(name: str, rules: RuleSet, frame: DataFrame) -> DataFrame:
-    rated = rules.rate(frame)
+_Step = Callable[[RuleSet, DataFrame], DataFrame]
+
+
+def _rate(rules: RuleSet, frame: DataFrame) -> DataFrame:
+    return rules.rate(frame)
+
+
+def _quote(rules: RuleSet, frame: DataFrame) -> DataFrame:
+    # Only modules of other origin may tell the two apart.
+    quote: Callable[[DataFrame], DataFrame] = getattr(rules, "quote", rules.rate)
+    return quote(frame)
+
+
+def _follow(name: str, step: _Step, rules: RuleSet, frame: DataFrame) -> DataFrame:
+    rated = step(rules, frame)
     if not isinstance(rated, DataFrame):
         raise RatingError(f"rating module {name} returned {type(rated).__name__}, no frame")
     return rated
@@ -193,8 +231,15 @@ def _guarded(
     """Call a module; whatever it raises becomes a ``RatingError`` that names it."""
     try:
         return function(*args, **kwargs)
-    except RatingError:
+    except RatingError as error:
+        error.module = name
         raise
     except Exception as error:
         LOG.exception("Rating module %s failed", name)
-        raise RatingError(f"rating module {name}: {type(error).__name__}: {error}") from error
+        raise _error(name, f"rating module {name}: {type(error).__name__}: {error}") from error
+
+
+def _error(name: str, problem: str) -> RatingError:
+    error = RatingError(problem)
+    error.module = name
+    return error

@@ -96,14 +96,18 @@ def coerce(datatype: Any, value: object, name: str) -> object:
     if isinstance(datatype, wsme.types.ArrayType):
         if not isinstance(value, list):
             raise _invalid(name, value, "Wrong type. Expected a list.")
-        return [
-            coerce(datatype.item_type, item, f"{name}[{place}]") for place, item in enumerate(value)
-        ]
+        return [_item(datatype.item_type, item, f"{name}[{n}]") for n, item in enumerate(value)]
     assert isinstance(datatype, Value), f"{datatype} is not one of cloudkitty.rest.types"
     try:
         return datatype.validate(value)
     except ValueError as error:
         raise _invalid(name, value, str(error)) from None
+
+
+def _item(datatype: Any, value: object, name: str) -> object:
+    if value is None:
+        raise _invalid(name, value, "A list has no empty places.")
+    return coerce(datatype, value, name)
 
 
 def _object(datatype: Any, value: object, name: str) -> object:

@@ -25,6 +25,9 @@ _IDENTITY = (
     "HTTP_OPENSTACK_SYSTEM",
 )
 
+_SERVICE_TOKEN = "HTTP_X_SERVICE_TOKEN"
+"""The one header of these names that is a claim still to be validated."""
+
 
 class AuthToken:
     """Validates the token of every request whose path is not public.
@@ -42,10 +45,12 @@ class AuthToken:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "").rstrip("/") not in self._public:
-            answer: Iterable[bytes] = self._guarded(environ, start_response)
-            return answer
         anonymous: dict[str, Any] = {
-            name: value for name, value in environ.items() if not name.startswith(_IDENTITY)
+            name: value
+            for name, value in environ.items()
+            if not name.startswith(_IDENTITY) or name == _SERVICE_TOKEN
         }
-        return self._application(anonymous, start_response)
+        public = environ.get("PATH_INFO", "").rstrip("/") in self._public
+        inner = self._application if public else self._guarded
+        answer: Iterable[bytes] = inner(anonymous, start_response)
+        return answer

@@ -10,6 +10,9 @@ from oslo_context.context import RequestContext
 
 UNKNOWN_USER = "unknown"
 
+AUDIT_LENGTH = 255
+"""As much of a user id as audit columns keep; without authentication it can be any text."""
+
 
 class Caller(RequestContext):  # type: ignore[misc]
     """One caller, for policy checks, default scopes, audit columns and log lines."""
@@ -27,4 +30,4 @@ class Caller(RequestContext):  # type: ignore[misc]
     @property
     def audit_name(self) -> str:
         """The user id for ``created_by`` and the like."""
-        return self.user_id or UNKNOWN_USER
+        return (self.user_id or UNKNOWN_USER)[:AUDIT_LENGTH]

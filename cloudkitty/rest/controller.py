@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import pecan
 import webob
 import wsme
-import wsme.rest.json
 import wsme.types
 from wsme.api import FunctionDefinition
 
 from cloudkitty.rest import arguments, errors
+from cloudkitty.rest.answers import Encoder, encoder
 from cloudkitty.rest.context import Context
 from cloudkitty.rest.request import Request
 
@@ -56,26 +56,26 @@ def expose(
 ) -> Callable[[Handler], Handler]:
     """Make a method ``f(self, request, ...)`` of a controller answer requests.
 
-    *result* is the type of its answer (``None``: empty), *types* are those of its arguments after
-    the request, *body* that of the last argument when it is the JSON body as a whole. The first
-    *path* arguments may be segments of the path. *rule* is the policy to ask before the call;
-    functions whose check depends on their arguments ask by themselves.
+    *result* is the type of its answer (``None``: empty; ``cloudkitty.rest.answers`` says what may
+    be returned), *types* are those of its arguments after the request, *body* that of the last
+    argument when it is the JSON body as a whole. The first *path* arguments may be segments of the
+    path. *rule* is the policy to ask before the call; functions whose check depends on their
+    arguments ask by themselves.
     """
-    options: dict[str, Any] = {"status_code": status}
-    if body is not None:
-        options["body"] = body
+    options = {} if body is None else {"body": body}
 
     def decorate(function: Handler) -> Handler:
         wsme.signature(result, wsme.types.HostRequest, *types, **options)(function)
         definition = FunctionDefinition.get(function)
         definition.resolve_types(wsme.types.registry)
+        encode = None if result is None else encoder(definition.return_type)
 
         @functools.wraps(function)
         def call(self: Controller, request: Request, response: object, *segments: str) -> object:
             values = arguments.read(definition, segments, request)
             if rule is not None:
                 self.context.policy.authorize(request.caller, rule)
-            return _respond(definition, function(self, request, **values))
+            return _respond(encode, status, function(self, request, **values))
 
         call._path_arguments = path  # type: ignore[attr-defined]
         return pecan.expose(content_type=JSON)(call)  # type: ignore[no-any-return]
@@ -83,16 +83,15 @@ def expose(
     return decorate
 
 
-def _respond(definition: FunctionDefinition, answer: object) -> webob.Response:
+def _respond(encode: Encoder | None, status: int, answer: object) -> webob.Response:
     if isinstance(answer, webob.Response):
         return answer
-    reply = answer if isinstance(answer, Reply) else Reply(answer, definition.status_code)
-    if definition.return_type is None:
+    reply = answer if isinstance(answer, Reply) else Reply(answer, status)
+    if encode is None:
         response = webob.Response(status=reply.status)
         del response.content_type
     else:
-        document = wsme.rest.json.tojson(definition.return_type, reply.value)
-        response = json_response(document, reply.status)
+        response = json_response(encode(reply.value), reply.status)
     response.headers.update(reply.headers)
     return response
 
@@ -110,9 +109,6 @@ class Controller:
     ``children`` are the nodes below it by name, ``members`` those below one of its objects
     (``<node>/<id>/<name>``), which get the id as their first argument. A function is named after
     its method; GET is ``get_one`` with an id in the path and ``get_all`` without.
-
-    The framework finds the root, and the nodes find the rest among themselves: its own walk takes
-    a third of a simple request.
     """
 
     answers_head: ClassVar[bool] = False
@@ -122,11 +118,6 @@ class Controller:
         self.children: dict[str, Controller] = {}
         self.members: dict[str, Controller] = {}
 
-    @pecan.expose()  # type: ignore[misc]
-    def _route(self, args: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
-        """Where the framework enters the tree."""
-        return self.route([segment for segment in args if segment], request)
-
     def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
         """Return the function that *path*, from this node on, leads to, and its path arguments.
 
@@ -135,18 +126,12 @@ class Controller:
         """
         if path and path[0] in self.children:
             return self.children[path[0]].route(path[1:], request)
-        if len(path) > 1 and path[1] in self.members and not self._owners(request):
-            self._owners(request).append(path[0])
+        if len(path) > 1 and path[1] in self.members and not request.owners:
+            request.owners.append(path[0])
             return self.members[path[1]].route(path[2:], request)
-        if path and self._owners(request):
+        if path and request.owners:
             raise errors.NotFound()
         return self.handler(request.method, path), path
-
-    @staticmethod
-    def _owners(request: Request) -> list[str]:
-        """The ids of the objects above this node; the framework passes them on."""
-        owners: list[str] = request.pecan.setdefault("routing_args", [])
-        return owners
 
     def handler(self, method: str, path: Sequence[str]) -> Handler:
         """Return the function for *method* with *path* left over.
@@ -171,6 +156,7 @@ class Controller:
             *([("HEAD", reader)] if self.answers_head else []),
             ("POST", "post"),
             ("PUT", "put"),
+            ("PATCH", "patch"),
             ("DELETE", "delete"),
         ):
             function = getattr(self, name, None)

@@ -14,7 +14,11 @@ from typing import Any, ClassVar
 import webob.exc
 import wsme.exc
 
+from cloudkitty.db import engine
+
 GENERIC = "The service failed to handle the request; its log says why."
+
+AWAY = "The database of the service cannot be reached; try again later."
 
 
 class ApiError(Exception):
@@ -73,9 +77,47 @@ class UnknownMimeType(ApiError):
     template = "Unknown mimetype: {mimetype}"
 
 
+class TooLarge(ApiError):
+    http_status = 413
+    template = "The body of the request is larger than {limit} bytes."
+
+
 class NoParentToList(ApiError):
     http_status = 400
     template = "Name a service, a field or a group, or leave out all=false."
+
+
+class InvalidData(ApiError):
+    http_status = 400
+    template = "Invalid data: {problems}"
+
+
+class NotJsonType(ApiError):
+    http_status = 415
+    template = "The body of the request must be of the type application/json."
+
+
+class NoDataFrames(ApiError):
+    http_status = 400
+    template = "Parameter dataframes must not be empty."
+
+
+class NoScopeNamed(ApiError):
+    http_status = 400
+    template = "Either all_scopes or a scope_id should be specified."
+
+
+class NoTimestamp(ApiError):
+    http_status = 400
+    template = "Variable 'last_processed_timestamp' cannot be empty/None."
+
+
+class InvalidTimeGroup(ApiError):
+    http_status = 400
+    template = (
+        "Invalid groupby time option. There is no {name}; use time, time-d, time-w, time-m or "
+        "time-y."
+    )
 
 
 class Forbidden(ApiError):
@@ -83,14 +125,29 @@ class Forbidden(ApiError):
     template = "Policy doesn't allow {rule} to be performed."
 
 
+class NotAuthorized(ApiError):
+    http_status = 403
+    template = "You are not authorized to perform this action"
+
+
 class NotFound(ApiError):
     http_status = 404
     template = "The resource could not be found."
 
 
+class NothingFound(ApiError):
+    http_status = 404
+    template = "No resource found for provided filters."
+
+
 class ModuleNotFound(ApiError):
     http_status = 404
     template = "Module not found."
+
+
+class NamedModuleNotFound(ApiError):
+    http_status = 404
+    template = "Module '{name}' not found"
 
 
 class MetricNotFound(ApiError):
@@ -112,16 +169,52 @@ class MethodNotAllowed(ApiError):
         self.headers = {"Allow": allow}
 
 
+class AmbiguousScope(ApiError):
+    http_status = 409
+    template = "Too many resources found with the same scope_id: {scope_id}."
+
+
+class ScopeExists(ApiError):
+    http_status = 409
+    template = "Cannot create a scope with an already existing scope_id: {scope_id}."
+
+
+class ScopeBusy(ApiError):
+    http_status = 409
+    template = "Scope {scope_id} is being rated just now; try again."
+
+
+class TaskFinished(ApiError):
+    http_status = 409
+    template = "Task {task_id} has ended already."
+
+
+class RatingFailed(ApiError):
+    """What a rule or script did wrong is for the log; those who ask for a quote may not see it."""
+
+    http_status = 503
+    template = "The rating module {module} failed to rate the resources; the log says why."
+
+
+class SameScope(ApiError):
+    http_status = 409
+    template = "There is another scope with this scope_id, scope_key, fetcher and collector."
+
+
 class ModuleNotConfigurable(ApiError):
     http_status = 409
     template = "Module is not configurable"
 
 
 class Answer:
-    """What a client is told about an exception: status, text, and extra headers."""
+    """What a client is told about an exception: status, text, and extra headers.
+
+    ``cause`` is what the log has to say in one line, for a fault that is not in the program.
+    """
 
     def __init__(self, error: Exception) -> None:
         self.headers: Mapping[str, str] = {}
+        self.cause: str | None = None
         self.status, self.text = self._read(error)
 
     def _read(self, error: Exception) -> tuple[int, str]:
@@ -132,6 +225,12 @@ class Answer:
         if isinstance(error, webob.exc.HTTPException):
             refused = HTTPStatus(error.status_int)  # type: ignore[attr-defined]
             return refused.value, refused.description or refused.phrase
+        if engine.is_away(error):
+            self.cause = _line(error)
+            return HTTPStatus.SERVICE_UNAVAILABLE.value, AWAY
+        if isinstance(error, RatingFailed):
+            self.cause = _line(error)
+            return error.http_status, str(error)
         status: object = getattr(error, "http_status", None)
         if isinstance(status, int) and 400 <= status < 500:
             return status, str(error)
@@ -153,3 +252,9 @@ class Answer:
     def message(self) -> dict[str, Any]:
         """The body of every other part of the API."""
         return {"message": self.text}
+
+
+def _line(error: Exception) -> str:
+    """Return what the log says of *error*: the first line of what went wrong."""
+    told = error.__cause__ or error if isinstance(error, RatingFailed) else error
+    return str(told).splitlines()[0] if str(told) else type(told).__name__

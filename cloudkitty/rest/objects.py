@@ -4,11 +4,9 @@ are called the same."""
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from wsme.types import Unset, wsattr
-
-Typed = TypeVar("Typed")
 
 
 def optional(datatype: Any) -> Any:
@@ -18,12 +16,6 @@ def optional(datatype: Any) -> Any:
 
 def mandatory(datatype: Any) -> Any:
     return wsattr(datatype, mandatory=True)
-
-
-def typed(kind: type[Typed], record: Any) -> Typed:
-    """Return a record of a store as an object of the API."""
-    names = [field.name for field in dataclasses.fields(record)]
-    return kind(**{name: getattr(record, name) for name in names})
 
 
 def names(record: type[Any]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 from oslo_policy import policy
 
-from cloudkitty import config, policies
+from cloudkitty import config, plugins, policies
 from cloudkitty.rest import errors
 from cloudkitty.rest.caller import Caller
 
@@ -19,9 +19,17 @@ ADMIN_RULE = "context_is_admin"
 
 
 def build_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
-    """Return an enforcer that knows every rule of the service."""
+    """Return an enforcer that knows every rule of the service and of its plugins.
+
+    :raises ConfigurationError: the rules of a plugin cannot be had, or one has the name of another.
+    """
     enforcer = policy.Enforcer(conf, use_conf=True)
     enforcer.register_defaults(policies.list_rules())
+    for list_rules in plugins.policies():
+        try:
+            enforcer.register_defaults(list_rules())
+        except policy.DuplicatePolicyError as error:
+            raise config.ConfigurationError(f"policies of a plugin: {error}") from error
     return enforcer
 
 
@@ -46,14 +54,20 @@ class Policy:
 
         :raises errors.Forbidden: the caller may not.
         """
-        if self._enforcer is None:
-            return
-        try:
-            allowed = self._enforcer.authorize(rule, target, caller)
-        except policy.InvalidScope:
-            allowed = False
-        if not allowed:
+        if not self.allows(caller, rule, **target):
             raise errors.Forbidden(rule=rule)
+
+    def allows(self, caller: Caller, rule: str, **target: str | None) -> bool:
+        """Return whether *caller* may do what *rule* is about."""
+        if self._enforcer is None:
+            return True
+        if caller.project_id is None and target.get("project_id") is not None:
+            # Compared as texts, no project at all would be the project called None.
+            target = {}
+        try:
+            return bool(self._enforcer.authorize(rule, target, caller))
+        except policy.InvalidScope:
+            return False
 
     def is_admin(self, caller: Caller) -> bool:
         """Whether *caller* sees the data of every project."""

@@ -24,6 +24,7 @@ _TOO_DEEP = "nested too deeply"
 
 _CALLER = "cloudkitty.caller"
 _DOCUMENT = "cloudkitty.document"
+_OWNERS = "cloudkitty.owners"
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -54,6 +55,12 @@ class Request(pecan.Request):  # type: ignore[misc]
     @caller.setter
     def caller(self, caller: Caller) -> None:
         self.environ[_CALLER] = caller
+
+    @property
+    def owners(self) -> list[str]:
+        """The ids of the objects above the node that the path leads to."""
+        owners: list[str] = self.environ.setdefault(_OWNERS, [])
+        return owners
 
     @property
     def json(self) -> Any:

@@ -7,7 +7,8 @@ when its period starts there.
 
 import abc
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from oslo_config import cfg
 
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db.engine import Database
-from cloudkitty.period import Period
+from cloudkitty.period import UTC, Period
 from cloudkitty.scope import Scope, ScopeState
 
 GROUP_TYPE = "type"
@@ -33,7 +34,8 @@ class Query:
     """Which points a question is about.
 
     ``scopes`` and ``metrics`` of ``None`` mean all. ``filters`` maps an attribute (groupby or
-    metadata) to the texts of which it must have one; all attributes must match.
+    metadata) to the texts of which it must have one; all attributes must match. An attribute that
+    a point lacks is the empty text.
     """
 
     begin: datetime.datetime
@@ -50,6 +52,13 @@ class ScopedFrame(NamedTuple):
     frame: DataFrame
 
 
+class Stretch(NamedTuple):
+    """Consecutive periods of equal content: the frame of the first, and how many there are."""
+
+    frame: DataFrame
+    periods: int
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some frames, in the order of period begin, period end, scope; ``total`` counts the points
@@ -59,16 +68,37 @@ class Page:
     frames: Sequence[ScopedFrame]
 
 
+class Scan(NamedTuple):
+    """Frames that are read from the store while they are iterated over, once; ``total`` counts
+    the points of the whole answer."""
+
+    total: int
+    frames: Iterator[ScopedFrame]
+
+
+class Extremes(NamedTuple):
+    """The least and the greatest quantity and price of a point."""
+
+    min_qty: Decimal
+    max_qty: Decimal
+    min_price: Decimal
+    max_price: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class TotalRow:
     """Sums over one group. ``group`` has the values in the order of the question's group-by;
-    ``begin`` and ``end`` are the question's, or the period's when grouped by time."""
+    ``begin`` and ``end`` are the question's, the part of them in one year when grouped by a
+    calendar unit, or the period's when grouped by time. ``points`` is how many were added up;
+    ``extremes`` are there when they were asked for."""
 
     begin: datetime.datetime
     end: datetime.datetime
     qty: Decimal
     price: Decimal
     group: tuple[str, ...]
+    points: int
+    extremes: Extremes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +137,75 @@ class Storage(abc.ABC):
         """
 
     @abc.abstractmethod
+    def stretches(self, state: ScopeState, window: Period) -> Sequence[Stretch]:
+        """Return what the scope has in the window, as stretches of equal content in order.
+        Periods without points are in none."""
+
+    @abc.abstractmethod
+    def rewrite(
+        self, window: Period, contents: Mapping[ScopeState, Sequence[Stretch]]
+    ) -> Collection[ScopeState]:
+        """Make the content of the window, which lies before the scopes' horizons, exactly this,
+        for all of them at one instant.
+
+        :returns: the scopes left untouched, because somebody else has moved them.
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def rewind(self, state: ScopeState, instant: datetime.datetime) -> bool:
+        """Make *instant* the scope's horizon: later points go, and rating goes on from there.
+
+        :returns: whether the scope was still where its state has it; if not, nothing happens.
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def put(self, frames: Mapping[int, Sequence[DataFrame]]) -> None:
+        """Add points that have a price already to scopes, by the key of the scope. A point of
+        the same series in the same period is replaced. Horizons stay where they are.
+
+        :raises StorageError: nothing has been written.
+        """
+
+    @abc.abstractmethod
+    def scan(
+        self,
+        query: Query,
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        by_metric: bool = False,
+    ) -> AbstractContextManager[Scan]:
+        """Open points for reading, ordered and paged as if each were a row.
+
+        All of them are of one state of the store, and memory does not grow with their number.
+        Frames come by period, and one a scope; with *by_metric*, the same points come by period
+        and then by metric, and a frame has one metric.
+        """
+
     def retrieve(self, query: Query, offset: int = 0, limit: int | None = 1000) -> Page:
         """Return points, ordered and paged as if each were a row."""
+        with self.scan(query, offset, limit) as scan:
+            return Page(scan.total, list(scan.frames))
 
     @abc.abstractmethod
     def total(
-        self, query: Query, groupby: Sequence[str] = (), offset: int = 0, limit: int | None = None
+        self,
+        query: Query,
+        groupby: Sequence[str] = (),
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        zone: datetime.tzinfo = UTC,
+        extremes: bool = False,
     ) -> Totals:
         """Return exact sums of quantities and prices.
 
         *groupby*: ``type`` (the metric), ``scope``, ``time`` (each period), ``year``, ``month``,
-        ``week_of_the_year``, ``day_of_the_year`` (UTC), or any groupby attribute; an attribute
-        that a point lacks groups as the empty text.
+        ``week_of_the_year``, ``day_of_the_year`` (by the calendar of *zone*, from the start of a
+        period), or any attribute; an attribute that a point lacks groups as the empty text. A
+        groupby attribute goes before a metadata one of the same name.
         """
 
     @abc.abstractmethod

@@ -93,9 +93,9 @@ class Client:
         return cls(app.build(context), **headers)
 
     @classmethod
-    def deployed(cls, context: ApiContext) -> "Client":
+    def deployed(cls, context: ApiContext, **headers: str) -> "Client":
         """A client in front of the whole pipeline."""
-        return cls(deploy.load(context))
+        return cls(deploy.load(context), **headers)
 
     def __call__(
         self, method: str, path: str, json: Any = None, **headers: str

@@ -8,10 +8,13 @@ from decimal import Decimal
 from oslo_config import cfg
 
 from cloudkitty.db.engine import Database
+from cloudkitty.db.models import scopes
+from cloudkitty.processor import build
 from cloudkitty.rating.hashmap.records import NewMapping, NewThreshold
 from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rating.hashmap.store import HashmapStore
 from cloudkitty.rating.state import ModuleStates
+from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
 
 METRICS = """
@@ -29,11 +32,11 @@ metrics:
 """
 
 
-def usage(scopes: int, hours: int) -> str:
+def usage(scope_count: int, hours: int) -> str:
     """CSV text: in every scope two instances, one of which is resized every seven hours and
     away every tenth, and a port that sends something else every hour."""
     rows = []
-    for n in range(scopes):
+    for n in range(scope_count):
         end = NEW_YEAR + hours * HOUR
         rows.append((NEW_YEAR, end, "cpu", "1", f"p{n}", f"steady-{n}", "small"))
         for number in range(hours):
@@ -57,6 +60,33 @@ def configure(conf: cfg.ConfigOpts, directory: pathlib.Path, *, scopes: int, hou
     conf.set_override("first_period", NEW_YEAR.isoformat(), "collect")
     conf.set_override("file", [str(directory / "usage.csv")], "collector_csv")
     conf.set_override("backend", "csv", "fetcher")
+
+
+def sections(url: str, directory: pathlib.Path, *, hours: int) -> dict[str, dict[str, object]]:
+    """What a configuration file says so that the commands rate this cloud into the database at
+    *url*, and serve it."""
+    return {
+        "DEFAULT": {"auth_strategy": "noauth", "state_path": directory},
+        "database": {"connection": url},
+        "collect": {
+            "collector": "csv",
+            "metrics_conf": directory / "metrics.yml",
+            "first_period": NEW_YEAR.isoformat(),
+            # The usage ends there: later periods are empty, and need not be rated.
+            "wait_periods": (build.utcnow() - NEW_YEAR) // HOUR - hours + 1,
+        },
+        "collector_csv": {"file": directory / "usage.csv"},
+        "fetcher": {"backend": "csv"},
+        "orchestrator": {"max_workers": 1},
+        "api": {"host_ip": "127.0.0.1", "port": 0, "workers": 1},
+    }
+
+
+def wipe(database: Database) -> None:
+    """Forget all that was rated, and the scopes; prices stay."""
+    with database.writer() as connection:
+        for table in (models.runs, models.series, scopes):
+            connection.execute(table.delete())
 
 
 def price(database: Database) -> None:

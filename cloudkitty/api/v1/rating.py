@@ -12,12 +12,12 @@ from typing import Any
 import wsme.types
 from wsme.types import wsattr
 
+from cloudkitty.api import modules
 from cloudkitty.api.context import ApiContext
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.period import Period
-from cloudkitty.rating.base import RatingModule
+from cloudkitty.rating.base import RatingError, RatingModule
 from cloudkitty.rating.pipeline import Broken
-from cloudkitty.rating.state import DEFAULT_PRIORITY, ModuleState
 from cloudkitty.rest import errors, types
 from cloudkitty.rest.controller import Controller, Handler, Reply, expose
 from cloudkitty.rest.request import Request
@@ -60,18 +60,20 @@ class RatingController(Controller):
 
 
 class ModulesController(Controller):
-    context: ApiContext
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        self._modules = modules.Modules(context.pipeline)
 
     @expose(Modules, rule="rating:list_modules")
-    def get_all(self, request: Request) -> Modules:
-        modules = self.context.pipeline.modules
-        states = self.context.pipeline.states.read(modules)
-        return Modules(modules=[_module(modules[name], states[name]) for name in modules])
+    def get_all(self, request: Request) -> dict[str, list[modules.ModuleView]]:
+        return {"modules": self._modules.list()}
 
     @expose(Module, types.Text, path=1, rule="rating:get_module")
-    def get_one(self, request: Request, module_id: str) -> Module:
-        installed = self._installed(module_id)
-        return _module(installed, self.context.pipeline.states.get(module_id))
+    def get_one(self, request: Request, module_id: str) -> modules.ModuleView:
+        try:
+            return self._modules.get(module_id)
+        except modules.UnknownModule:
+            raise errors.ModuleNotFound() from None
 
     @expose(types.Json, types.Text, body=Module, path=1, rule="rating:update_module")
     def put(
@@ -79,37 +81,11 @@ class ModulesController(Controller):
     ) -> Reply:
         assert module_data is not None
         name = module_id or module_data.module_id
-        installed = self._installed(name)
-        if not (isinstance(installed, RatingModule) and installed.always_enabled):
-            self.context.pipeline.states.set(
-                name, enabled=module_data.enabled, priority=module_data.priority
-            )
+        try:
+            self._modules.update(name, enabled=module_data.enabled, priority=module_data.priority)
+        except modules.UnknownModule:
+            raise errors.ModuleNotFound() from None
         return Reply.see(request.object_url(name))
-
-    def _installed(self, name: str) -> RatingModule | Broken:
-        installed = self.context.pipeline.modules.get(name)
-        if installed is None:
-            raise errors.ModuleNotFound()
-        return installed
-
-
-def _module(installed: RatingModule | Broken, state: ModuleState) -> Module:
-    if isinstance(installed, Broken):
-        return Module(
-            module_id=installed.name,
-            description=f"cannot be loaded: {installed.reason}",
-            enabled=state.enabled,
-            hot_config=False,
-            priority=state.priority,
-        )
-    always = installed.always_enabled
-    return Module(
-        module_id=installed.module_name,
-        description=installed.description,
-        enabled=always or state.enabled,
-        hot_config=installed.hot_config,
-        priority=DEFAULT_PRIORITY if always else state.priority,
-    )
 
 
 class ReloadController(Controller):
@@ -167,8 +143,11 @@ class QuoteController(Controller):
                 resource.service or "", unit=UNIT, groupby=groupby, metadata=metadata
             )
             frame.add(series, resource.volume)
-        self.context.pipeline.refresh()
-        return self.context.pipeline.quote(frame, request.caller.project_id).price
+        try:
+            self.context.pipeline.refresh()
+            return self.context.pipeline.quote(frame, request.caller.project_id).price
+        except RatingError as error:
+            raise errors.RatingFailed(module=error.module) from error
 
 
 def _attributes(desc: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,7 +3,9 @@
 
 from typing import Any
 
+from cloudkitty.api import versions
 from cloudkitty.api.context import ApiContext
+from cloudkitty.api.v1.collector import CollectorController
 from cloudkitty.api.v1.info import InfoController
 from cloudkitty.api.v1.rating import RatingController
 from cloudkitty.api.v1.report import ReportController
@@ -25,6 +27,7 @@ class V1Controller(Controller):
             "rating": rating,
             # What rating was called in 2014.
             "billing": rating,
+            "collector": CollectorController(context),
             "info": InfoController(context),
             "report": ReportController(context),
             "storage": StorageController(context),
@@ -32,8 +35,7 @@ class V1Controller(Controller):
 
     def entry(self, request: Request) -> dict[str, Any]:
         """Return what the version document says about this version."""
-        link = {"href": f"{request.application_url}/{self.name}", "rel": "self"}
-        return {"id": self.name, "links": [link], "status": self.status}
+        return versions.entry(self.name, self.status, request)
 
     @expose(types.Json)
     def get_all(self, request: Request) -> dict[str, Any]:

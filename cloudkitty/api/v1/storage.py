@@ -4,6 +4,7 @@
 Invariant: a frame holds points of one project, the one it is labelled with.
 """
 
+import contextlib
 import datetime
 import json
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from cloudkitty.dataframe import Point
 from cloudkitty.rest import types
 from cloudkitty.rest.controller import JSON, Controller, expose
 from cloudkitty.rest.request import Request
+from cloudkitty.rest.streams import streamed
 from cloudkitty.storage.base import ScopedFrame
 
 RULE = "storage:list_data_frames"
@@ -45,8 +47,11 @@ class DataFramesController(Controller):
         query = Window.of(begin, end).query(
             self.context.conf.collect.period, scopes, [resource_type] if resource_type else None
         )
-        frames = self.context.storage.retrieve(query, limit=None).frames if query else ()
-        return webob.Response(app_iter=document(frames), content_type=JSON, charset=None)
+        if query is None:
+            return streamed(document(()), JSON)
+        stack = contextlib.ExitStack()
+        scan = stack.enter_context(self.context.storage.scan(query))
+        return streamed(document(scan.frames), JSON, stack)
 
     def _scopes(self, request: Request, tenant_id: str | None) -> list[str] | None:
         """Return the projects to show, ``None`` for all.
@@ -63,7 +68,7 @@ class DataFramesController(Controller):
         return [own] if own else []
 
 
-def document(frames: Iterable[ScopedFrame]) -> Iterator[bytes]:
+def document(frames: Iterable[ScopedFrame]) -> Iterator[str]:
     """Yield the answer piece by piece, so that a month of a cloud is never held as one text."""
     separator = '{"dataframes": ['
     for scoped in frames:
@@ -74,9 +79,9 @@ def document(frames: Iterable[ScopedFrame]) -> Iterator[bytes]:
                 "tenant_id": scoped.scope.identifier,
                 "resources": [_resource(metric, point) for point in points],
             }
-            yield f"{separator}{json.dumps(frame)}".encode()
+            yield f"{separator}{json.dumps(frame)}"
             separator = ", "
-    yield b'{"dataframes": []}' if separator != ", " else b"]}"
+    yield '{"dataframes": []}' if separator != ", " else "]}"
 
 
 def _resource(metric: str, point: Point) -> dict[str, Any]:

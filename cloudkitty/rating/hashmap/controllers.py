@@ -28,11 +28,12 @@ from cloudkitty.rating.types import FILTER
 from cloudkitty.rest import errors, objects, types
 from cloudkitty.rest.context import Context
 from cloudkitty.rest.controller import Controller, Handler, Reply, expose
-from cloudkitty.rest.objects import typed
 from cloudkitty.rest.request import Request
 
 _MAPPING = objects.names(records.NewMapping)
 _THRESHOLD = objects.names(records.NewThreshold)
+
+Listing = dict[str, Sequence[object]]
 
 
 def _sent(rule: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -101,16 +102,16 @@ class ServicesController(StoreController):
         }
 
     @expose(Services)
-    def get_all(self, request: Request) -> Services:
-        return Services(services=[typed(Service, one) for one in self.store.list_services()])
+    def get_all(self, request: Request) -> Listing:
+        return {"services": self.store.list_services()}
 
     @expose(Service, types.Text, path=1)
-    def get_one(self, request: Request, service_id: str) -> Service:
-        return typed(Service, self.store.get_service(service_id))
+    def get_one(self, request: Request, service_id: str) -> records.Service:
+        return self.store.get_service(service_id)
 
     @expose(Service, body=Service)
     def post(self, request: Request, service_data: Service) -> Reply:
-        service = typed(Service, self.store.create_service(service_data.name))
+        service = self.store.create_service(service_data.name)
         return Reply.created(service, f"{request.resource_url}/{service.service_id}")
 
     @expose(None, types.Text, path=1, status=204)
@@ -120,17 +121,16 @@ class ServicesController(StoreController):
 
 class FieldsController(StoreController):
     @expose(Fields, types.Text)
-    def get_all(self, request: Request, service_id: str) -> Fields:
-        fields = self.store.list_fields(service_id)
-        return Fields(fields=[typed(Field, field) for field in fields])
+    def get_all(self, request: Request, service_id: str) -> Listing:
+        return {"fields": self.store.list_fields(service_id)}
 
     @expose(Field, types.Text, path=1)
-    def get_one(self, request: Request, field_id: str) -> Field:
-        return typed(Field, self.store.get_field(field_id))
+    def get_one(self, request: Request, field_id: str) -> records.Field:
+        return self.store.get_field(field_id)
 
     @expose(Field, body=Field)
     def post(self, request: Request, field_data: Field) -> Reply:
-        field = typed(Field, self.store.create_field(field_data.service_id, field_data.name))
+        field = self.store.create_field(field_data.service_id, field_data.name)
         return Reply.created(field, f"{request.resource_url}/{field.field_id}")
 
     @expose(None, types.Text, path=1, status=204)
@@ -154,16 +154,16 @@ class GroupsController(StoreController):
         self.children = dict(self.members)
 
     @expose(Groups)
-    def get_all(self, request: Request) -> Groups:
-        return Groups(groups=[typed(Group, group) for group in self.store.list_groups()])
+    def get_all(self, request: Request) -> Listing:
+        return {"groups": self.store.list_groups()}
 
     @expose(Group, types.Text, path=1)
-    def get_one(self, request: Request, group_id: str) -> Group:
-        return typed(Group, self.store.get_group(group_id))
+    def get_one(self, request: Request, group_id: str) -> records.Group:
+        return self.store.get_group(group_id)
 
     @expose(Group, body=Group)
     def post(self, request: Request, group_data: Group) -> Reply:
-        group = typed(Group, self.store.create_group(group_data.name))
+        group = self.store.create_group(group_data.name)
         return Reply.created(group, f"{request.resource_url}/{group.group_id}")
 
     @expose(None, types.Text, types.Flag, path=1, status=204)
@@ -173,17 +173,15 @@ class GroupsController(StoreController):
 
 class GroupMappingsController(StoreController):
     @expose(Mappings, types.Text)
-    def get_all(self, request: Request, group_id: str) -> Mappings:
+    def get_all(self, request: Request, group_id: str) -> Listing:
         wanted = records.MappingFilter(group_id=group_id)
-        found = self.store.list_mappings(wanted, now=types.now())
-        return Mappings(mappings=[typed(Mapping, mapping) for mapping in found])
+        return {"mappings": self.store.list_mappings(wanted, now=types.now())}
 
 
 class GroupThresholdsController(StoreController):
     @expose(Thresholds, types.Text)
-    def get_all(self, request: Request, group_id: str) -> Thresholds:
-        found = self.store.list_thresholds(records.RuleFilter(group_id=group_id))
-        return Thresholds(thresholds=[typed(Threshold, one) for one in found])
+    def get_all(self, request: Request, group_id: str) -> Listing:
+        return {"thresholds": self.store.list_thresholds(records.RuleFilter(group_id=group_id))}
 
 
 class MappingsController(StoreController):
@@ -221,7 +219,7 @@ class MappingsController(StoreController):
         description: str | None = None,
         is_active: bool = False,
         all: bool = True,
-    ) -> Mappings:
+    ) -> Listing:
         if not (all or service_id or field_id or group_id):
             raise errors.NoParentToList()
         wanted = records.MappingFilter(
@@ -240,12 +238,11 @@ class MappingsController(StoreController):
             description=description,
             is_active=is_active,
         )
-        found = self.store.list_mappings(wanted, now=types.now())
-        return Mappings(mappings=[typed(Mapping, mapping) for mapping in found])
+        return {"mappings": self.store.list_mappings(wanted, now=types.now())}
 
     @expose(Mapping, types.Text, path=1)
-    def get_one(self, request: Request, mapping_id: str) -> Mapping:
-        return typed(Mapping, self.store.get_mapping(mapping_id))
+    def get_one(self, request: Request, mapping_id: str) -> records.MappingRecord:
+        return self.store.get_mapping(mapping_id)
 
     @expose(Mapping, types.Flag, body=Mapping)
     def post(
@@ -254,12 +251,12 @@ class MappingsController(StoreController):
         mapping = self.create(request, force, mapping_data)
         return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
 
-    def create(self, request: Request, force: bool, mapping_data: Mapping | None) -> Mapping:
+    def create(
+        self, request: Request, force: bool, mapping_data: Mapping | None
+    ) -> records.MappingRecord:
         new = records.NewMapping(**_said(mapping_data, _MAPPING))
         user = request.caller.audit_name
-        return typed(
-            Mapping, self.store.create_mapping(new, now=types.now(), user=user, force=force)
-        )
+        return self.store.create_mapping(new, now=types.now(), user=user, force=force)
 
     @expose(None, types.Text, body=Mapping, path=1, status=302)
     def put(
@@ -302,8 +299,8 @@ class ServiceMappingsController(Controller):
 
 class MappingGroupController(StoreController):
     @expose(Group, types.Text)
-    def get_all(self, request: Request, mapping_id: str) -> Group:
-        return typed(Group, self.store.get_mapping_group(mapping_id))
+    def get_all(self, request: Request, mapping_id: str) -> records.Group:
+        return self.store.get_mapping_group(mapping_id)
 
 
 class ThresholdsController(StoreController):
@@ -322,7 +319,7 @@ class ThresholdsController(StoreController):
         no_group: bool = False,
         tenant_id: str | None = None,
         filter_tenant: bool = False,
-    ) -> Thresholds:
+    ) -> Listing:
         wanted = records.RuleFilter(
             service_id=service_id,
             field_id=field_id,
@@ -331,17 +328,16 @@ class ThresholdsController(StoreController):
             tenant_id=tenant_id,
             filter_tenant=filter_tenant,
         )
-        found = self.store.list_thresholds(wanted)
-        return Thresholds(thresholds=[typed(Threshold, one) for one in found])
+        return {"thresholds": self.store.list_thresholds(wanted)}
 
     @expose(Threshold, types.Text, path=1)
-    def get_one(self, request: Request, threshold_id: str) -> Threshold:
-        return typed(Threshold, self.store.get_threshold(threshold_id))
+    def get_one(self, request: Request, threshold_id: str) -> records.ThresholdRecord:
+        return self.store.get_threshold(threshold_id)
 
     @expose(Threshold, body=Threshold)
     def post(self, request: Request, threshold_data: Threshold) -> Reply:
         new = records.NewThreshold(**_said(threshold_data, _THRESHOLD))
-        threshold = typed(Threshold, self.store.create_threshold(new))
+        threshold = self.store.create_threshold(new)
         return Reply.created(threshold, f"{request.resource_url}/{threshold.threshold_id}")
 
     @expose(None, types.Text, body=Threshold, path=1, status=302)
@@ -364,5 +360,5 @@ class ThresholdsController(StoreController):
 
 class ThresholdGroupController(StoreController):
     @expose(Group, types.Text)
-    def get_all(self, request: Request, threshold_id: str) -> Group:
-        return typed(Group, self.store.get_threshold_group(threshold_id))
+    def get_all(self, request: Request, threshold_id: str) -> records.Group:
+        return self.store.get_threshold_group(threshold_id)

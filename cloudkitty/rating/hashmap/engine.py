@@ -223,6 +223,8 @@ def _place(shape: Shape, name: str) -> int | None:
 class RuleSet:
     """The rules of all services that act for one scope at one instant."""
 
+    steady = True
+
     def __init__(self, services: dict[str, ServiceRules]) -> None:
         self._services = services
 

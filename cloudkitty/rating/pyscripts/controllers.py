@@ -5,6 +5,7 @@ Invariants: a change is made by the store as a whole or refused; a PUT answers w
 its URL, and may be repeated. Who may come here is decided where this is mounted.
 """
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 
@@ -53,7 +54,7 @@ class ScriptsController(Controller):
         deleted_by: str | None = None,
         description: str | None = None,
         is_active: bool = False,
-    ) -> Scripts:
+    ) -> dict[str, Sequence[object]]:
         wanted = DatedFilter(
             deleted=deleted,
             start=start,
@@ -65,11 +66,11 @@ class ScriptsController(Controller):
             is_active=is_active,
         )
         found = self.store.list(wanted, now=types.now(), data=not no_data)
-        return Scripts(scripts=[_shown(script) for script in found])
+        return {"scripts": [_without_source(script) for script in found] if no_data else found}
 
     @expose(Script, types.Text, path=1)
-    def get_one(self, request: Request, script_id: str) -> Script:
-        return _shown(self.store.get(script_id))
+    def get_one(self, request: Request, script_id: str) -> ScriptRecord:
+        return self.store.get(script_id)
 
     @expose(Script, types.Flag, body=Script)
     def post(
@@ -81,7 +82,7 @@ class ScriptsController(Controller):
         script = self.store.create(
             NewScript(**said), now=types.now(), user=request.caller.audit_name, force=force
         )
-        return Reply.created(_shown(script), f"{request.resource_url}/{script.script_id}")
+        return Reply.created(script, f"{request.resource_url}/{script.script_id}")
 
     @expose(Script, types.Text, body=Script, path=1, status=201)
     def put(
@@ -96,15 +97,12 @@ class ScriptsController(Controller):
             now=types.now(),
             user=request.caller.audit_name,
         )
-        return Reply.created(_shown(script), request.object_url(name))
+        return Reply.created(script, request.object_url(name))
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, script_id: str) -> None:
         self.store.delete(script_id, now=types.now(), user=request.caller.audit_name)
 
 
-def _shown(record: ScriptRecord) -> Script:
-    script = objects.typed(Script, record)
-    if record.data is None:
-        script.data = Unset
-    return script
+def _without_source(script: ScriptRecord) -> dict[str, object]:
+    return {**dataclasses.asdict(script), "data": Unset}

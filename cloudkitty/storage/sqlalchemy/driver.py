@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from oslo_config import cfg
 
 from cloudkitty import money
+from cloudkitty import period as calendar
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database, DatabaseErrors, explain
-from cloudkitty.period import Period
+from cloudkitty.period import UTC, Period
 from cloudkitty.scope import ScopeState
-from cloudkitty.storage.base import Page, Query, Storage, StorageError, Totals
+from cloudkitty.storage.base import Query, Scan, Storage, StorageError, Stretch, Totals
+from cloudkitty.storage.sqlalchemy import stretches
+from cloudkitty.storage.sqlalchemy.editor import Editor
 from cloudkitty.storage.sqlalchemy.queries import Reader
-from cloudkitty.storage.sqlalchemy.writer import LedgerWriter
+from cloudkitty.storage.sqlalchemy.writer import Appender, Content, content_of
 
 
 class SqlAlchemyStorage(Storage):
@@ -26,7 +29,8 @@ class SqlAlchemyStorage(Storage):
 
     def __init__(self, conf: cfg.ConfigOpts, database: Database, registry: Registry) -> None:
         super().__init__(conf, database, registry)
-        self._writer = LedgerWriter(database, registry)
+        self._appender = Appender(database, registry)
+        self._editor = Editor(database)
 
     def init(self) -> None:
         with self._explained():
@@ -35,19 +39,80 @@ class SqlAlchemyStorage(Storage):
     def replace(
         self, period: Period, frames: Mapping[ScopeState, DataFrame]
     ) -> Collection[ScopeState]:
+        ahead: dict[int | None, dict[ScopeState, Content]] = {}
+        behind: dict[ScopeState, list[Stretch]] = {}
+        for state, frame in frames.items():
+            if state.horizon in (None, period.begin):
+                horizon = None if state.horizon is None else calendar.epoch(state.horizon)
+                ahead.setdefault(horizon, {})[state] = content_of(frame)
+            elif state.horizon is not None and period.end <= state.horizon:
+                behind[state] = [Stretch(frame, 1)]
+            else:
+                raise StorageError(
+                    f"{state.scope}: {period} does not follow on the horizon {state.horizon}"
+                )
+        untouched: list[ScopeState] = []
+        begin, end = calendar.epoch(period.begin), calendar.epoch(period.end)
         with self._explained():
-            return self._writer.replace(period, frames)
+            for horizon, contents in ahead.items():
+                untouched += self._appender.append(begin, end, contents, horizon)
+            if behind:
+                untouched += self._editor.rewrite(begin, end, behind)
+        return untouched
 
-    def retrieve(self, query: Query, offset: int = 0, limit: int | None = 1000) -> Page:
+    def stretches(self, state: ScopeState, window: Period) -> Sequence[Stretch]:
+        query = Query(window.begin, window.end, scopes=[state.scope.identifier])
         with self._reading(query) as reader:
-            # What is read once is not worth keeping: a registry of its own.
-            return reader.page(offset, limit, Registry())
+            return stretches.read(reader, state.id)
+
+    def rewrite(
+        self, window: Period, contents: Mapping[ScopeState, Sequence[Stretch]]
+    ) -> Collection[ScopeState]:
+        for state in contents:
+            if state.horizon is None or state.horizon < window.end:
+                raise StorageError(f"{state.scope}: {window} is not before {state.horizon}")
+        begin, end = calendar.epoch(window.begin), calendar.epoch(window.end)
+        with self._explained():
+            return self._editor.rewrite(begin, end, contents)
+
+    def rewind(self, state: ScopeState, instant: datetime.datetime) -> bool:
+        with self._explained():
+            return self._editor.rewind(state, calendar.epoch(instant))
+
+    def put(self, frames: Mapping[int, Sequence[DataFrame]]) -> None:
+        filled = {
+            scope_id: kept
+            for scope_id, many in frames.items()
+            if (kept := [f for f in many if len(f)])
+        }
+        if filled:
+            with self._explained():
+                self._editor.put(filled)
+
+    @contextmanager
+    def scan(
+        self,
+        query: Query,
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        by_metric: bool = False,
+    ) -> Iterator[Scan]:
+        with self._reading(query) as reader:
+            yield reader.scan(offset, limit, by_metric)
 
     def total(
-        self, query: Query, groupby: Sequence[str] = (), offset: int = 0, limit: int | None = None
+        self,
+        query: Query,
+        groupby: Sequence[str] = (),
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        zone: datetime.tzinfo = UTC,
+        extremes: bool = False,
     ) -> Totals:
         with self._reading(query) as reader:
-            return reader.totals(groupby, offset, limit)
+            return reader.totals(groupby, offset, limit, zone, extremes)
 
     def delete(self, query: Query) -> None:
         with self._reading(query) as reader:
@@ -61,7 +126,7 @@ class SqlAlchemyStorage(Storage):
                     keys.add(stored.series_id)
             begin, end = reader.begin, reader.end
         with self._explained():
-            self._writer.delete(begin, end, chosen)
+            self._editor.delete(begin, end, chosen)
 
     def scopes_with_data(self, begin: datetime.datetime, end: datetime.datetime) -> Sequence[str]:
         with self._reading(Query(begin, end)) as reader:

@@ -10,6 +10,7 @@ canonical form no two runs of a series can be joined. Nothing here reads a clock
 """
 
 import bisect
+import decimal
 import heapq
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -108,6 +109,22 @@ def replace(runs: Iterable[Run], begin: int, end: int, content: Iterable[Run]) -
     return merge([*kept, *content])
 
 
+def put(runs: Iterable[Run], points: Iterable[Run]) -> list[Run]:
+    """Return *runs* with *points* (runs of one point each) added, in canonical form; a point
+    replaces the one that has its start and step."""
+    kept = list(runs)
+    added = list(points)
+    for point in added:
+        kept = [
+            piece
+            for run in kept
+            for piece in (
+                cut(run, point.begin, point.begin + 1) if run.step == point.step else [run]
+            )
+        ]
+    return merge([*kept, *added])
+
+
 def total(runs: Iterable[Run], begin: int, end: int) -> tuple[Decimal, Decimal]:
     """Return the exact sums of quantity and price over the points in the window."""
     qtys, prices = [], []
@@ -187,6 +204,54 @@ def _joined(ordered: Iterable[Slot]) -> list[Slot]:
         else:
             joined.append(slot)
     return joined
+
+
+class Level(NamedTuple):
+    """One period, how many points it has, and what their quantities and prices add up to."""
+
+    begin: int
+    end: int
+    points: int
+    qty: Decimal
+    price: Decimal
+
+
+def levels(runs: Iterable[Run], begin: int, end: int) -> list[Level]:
+    """Return the periods in the window that have points, with exact sums.
+
+    Work grows with the number of runs and of periods, not with points: a sum moves only where a
+    run begins or ends.
+    """
+    changes: dict[tuple[int, int], dict[int, Level]] = {}
+    with decimal.localcontext(money.EXACT):
+        for run in runs:
+            clipped = clip(run, begin, end)
+            if clipped is None:
+                continue
+            grid = changes.setdefault((run.step, run.begin % run.step), {})
+            for instant, sign in ((clipped.begin, 1), (clipped.end, -1)):
+                before = grid.get(instant, Level(instant, instant, 0, money.ZERO, money.ZERO))
+                grid[instant] = before._replace(
+                    points=before.points + sign,
+                    qty=before.qty + run.qty * sign,
+                    price=before.price + run.price * sign,
+                )
+        return [level for (step, _phase), grid in changes.items() for level in _climb(step, grid)]
+
+
+def _climb(step: int, grid: Mapping[int, Level]) -> list[Level]:
+    """Return the periods of one grid from the changes of the sums."""
+    found = []
+    points, qty, price = 0, money.ZERO, money.ZERO
+    for instant, following in itertools.pairwise(sorted(grid)):
+        change = grid[instant]
+        points, qty, price = points + change.points, qty + change.qty, price + change.price
+        if points:
+            found += [
+                Level(start, start + step, points, qty, price)
+                for start in range(instant, following, step)
+            ]
+    return found
 
 
 def page(

@@ -1,26 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cloudkitty-api`` as a process of its own, on a free port of loopback."""
+"""``cloudkitty-api`` as a process of its own, on a free port of loopback, and its client."""
 
 import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
 
 import cloudkitty
+from cloudkitty import config as configuration
 from cloudkitty.tests import api
+from cloudkitty.tests.databases import TestServer
+
+AUTHTOKEN = """\
+[keystone_authtoken]
+auth_type = password
+auth_url = {identity}
+www_authenticate_uri = {identity}
+username = cloudkitty
+password = ratingpass
+project_name = service
+user_domain_id = default
+project_domain_id = default
+"""
 
 ROOT = pathlib.Path(cloudkitty.__file__).parent.parent
 
 
-def write_configuration(directory: pathlib.Path, url: str) -> pathlib.Path:
-    """Write the configuration of an API without authentication on the database at *url*."""
+def write_configuration(
+    directory: pathlib.Path, url: str, identity: str | None = None
+) -> pathlib.Path:
+    """Write the configuration of an API on the database at *url*; tokens are those of the identity
+    service at the URL *identity*, without it there is no authentication."""
     (directory / "metrics.yml").write_text(api.METRICS)
     path = directory / "cloudkitty.conf"
     path.write_text(
         f"""\
 [DEFAULT]
-auth_strategy = noauth
+auth_strategy = {"keystone" if identity else "noauth"}
 state_path = {directory}
 [database]
 connection = {url}
@@ -31,6 +51,7 @@ metrics_conf = {directory}/metrics.yml
 host_ip = 127.0.0.1
 port = 0
 workers = 2
+{AUTHTOKEN.format(identity=identity) if identity else ""}
 """
     )
     return path
@@ -72,3 +93,43 @@ class LiveApi:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    """Yield a server with the usage of ``cloudkitty.tests.api``."""
+    directory = tmp_path_factory.mktemp("live")
+    conf = configuration.load([], config_files=[])
+    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
+    api.seed(api.context(conf, database, directory))
+    server = LiveApi(write_configuration(directory, database.url))
+    yield server
+    server.stop()
+
+
+def client_of(server: LiveApi, version: str) -> Any:
+    """Return the client of that version, without authentication."""
+    from cloudkittyclient import client
+    from keystoneauth1 import loading, session
+
+    plugin = loading.get_plugin_loader("cloudkitty-noauth").load_from_options(endpoint=server.url)
+    return client.Client(version, session=session.Session(auth=plugin))
+
+
+def shell(server: LiveApi, version: str, words: str) -> str:
+    """Run a command of the client as from a shell, and return what it prints."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from cloudkittyclient.shell import main; sys.exit(main(sys.argv[1:]))",
+            *("--os-rating-api-version", version),
+            *("--os-auth-type", "cloudkitty-noauth", "--os-endpoint", server.url),
+            *words.split(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -50,7 +50,9 @@ def guarded(conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.P
     return api.Client.deployed(api.context(conf, sqlite_database, tmp_path))
 
 
-@pytest.mark.parametrize("path", ["/v1/rating/modules", "/v1/nope", "/nope", "/v3", "/v1/x/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/rating/modules", "/v1/nope", "/nope", "/v3", "/v1/x/", "/v2/summary", "/v2/nope"]
+)
 def test_without_token(guarded: api.Client, path: str) -> None:
     answer = guarded.get(path)
     assert answer.status_int == 401
@@ -60,7 +62,9 @@ def test_without_token(guarded: api.Client, path: str) -> None:
     assert answer.headers["x-openstack-request-id"].startswith("req-")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/healthcheck", "/healthcheck/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v2", "/v2/", "/healthcheck", "/healthcheck/"]
+)
 def test_public_routes(guarded: api.Client, path: str) -> None:
     assert guarded.get(path).status_int == 200
 
@@ -83,6 +87,19 @@ def test_noauth_takes_the_project_from_the_client(
     client = api.Client.deployed(context)
     month = "begin=2026-01-01&end=2026-02-01"
     assert client.get(f"/v1/report/total?{month}", X_Project_Id="alpha").json == "1.45"
+    # Version 2 shows everything to whoever counts as an administrator.
+    assert client.get(f"/v2/dataframes?{month}", X_Project_Id="alpha").json["total"] == 4
+
+
+def test_the_first_storage_interface_has_no_second_version(
+    conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path
+) -> None:
+    conf.set_override("auth_strategy", "noauth")
+    conf.set_override("version", 1, "storage")
+    client = api.Client.deployed(api.context(conf, sqlite_database, tmp_path))
+    assert [version["id"] for version in client.get("/").json["versions"]] == ["v1"]
+    assert client.get("/v2").status_int == 404
+    assert client.get("/v2/summary").status_int == 404
 
 
 def test_origins_that_may_share(
@@ -107,6 +124,26 @@ def test_origins_that_may_share(
     assert asked.status_int == 200
     assert asked.headers["Access-Control-Allow-Methods"] == "PUT"
     assert "Access-Control-Allow-Origin" not in client.get("/", Origin="https://other").headers
+
+
+@pytest.mark.parametrize(
+    ("heeded", "url"), [(False, "http://localhost/v1"), (True, "https://rating.example.com/v1")]
+)
+def test_behind_a_proxy(
+    conf: cfg.ConfigOpts,
+    sqlite_database: Database,
+    tmp_path: pathlib.Path,
+    heeded: bool,
+    url: str,
+) -> None:
+    from oslo_middleware import http_proxy_to_wsgi
+
+    conf.set_override("auth_strategy", "noauth")
+    conf.register_opts(http_proxy_to_wsgi.OPTS, "oslo_middleware")
+    conf.set_override("enable_proxy_headers_parsing", heeded, "oslo_middleware")
+    client = api.Client.deployed(api.context(conf, sqlite_database, tmp_path))
+    root = client.get("/", X_Forwarded_Proto="https", X_Forwarded_Host="rating.example.com")
+    assert root.json["versions"][0]["links"][0]["href"] == url
 
 
 def test_the_service_can_be_taken_out_of_rotation(
@@ -194,6 +231,9 @@ def test_real_tokens(real: api.Client, identity: Identity) -> None:
     assert real.get("/v1/rating/modules", X_Auth_Token=member).status_int == 403
     assert real.get("/v1/rating/modules", X_Auth_Token=admin).status_int == 200
     assert real.get("/v1/report/total", X_Auth_Token=member).json == "0"
+    assert real.get("/v2/summary", X_Auth_Token=member).json["total"] == 0
+    assert real.get("/v2/scope", X_Auth_Token=member).status_int == 403
+    assert real.get("/v2/rating/modules", X_Auth_Token=admin).status_int == 200
     assert real.get("/v1/report/total?tenant_id=x", X_Auth_Token=member).status_int == 403
     services = "/v1/rating/module_config/hashmap/services"
     assert real("POST", services, {"name": "instance"}, X_Auth_Token=member).status_int == 403
@@ -202,4 +242,5 @@ def test_real_tokens(real: api.Client, identity: Identity) -> None:
 
 def test_a_real_token_of_the_system(real: api.Client, identity: Identity) -> None:
     token = identity.token("admin", {"system": {"all": True}})
+    assert real.get("/v2/summary", X_Auth_Token=token).status_int == 403
     assert real.get("/v1/rating/modules", X_Auth_Token=token).status_int == 403

@@ -3,24 +3,30 @@
 
 import concurrent.futures
 import datetime
-import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
 
-from cloudkitty import config as configuration
 from cloudkitty.db.engine import Database
-from cloudkitty.tests import api
-from cloudkitty.tests.databases import TestServer
-from cloudkitty.tests.functional.live import ROOT, LiveApi, run, write_configuration
+from cloudkitty.tests.functional.live import (
+    ROOT,
+    LiveApi,
+    client_of,
+    run,
+    seeded,
+    shell,
+    write_configuration,
+)
 
 JANUARY = {
     "begin": datetime.datetime(2026, 1, 1),
@@ -36,13 +42,7 @@ def config(sqlite_database: Database, tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
     """One server for all tests that only talk to it; what they create has names of their own."""
-    directory = tmp_path_factory.mktemp("live")
-    conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
-    api.seed(api.context(conf, database, directory))
-    server = LiveApi(write_configuration(directory, database.url))
-    yield server
-    server.stop()
+    yield from seeded(tmp_path_factory)
 
 
 def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> None:
@@ -52,6 +52,43 @@ def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> No
     assert server.stop() == 0
     assert server.process.stdout is not None
     assert server.process.stdout.read() == ""
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether *condition* comes true in a while."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_it_follows_its_configuration_when_told(
+    config: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    log = tmp_path / "api.log"
+    config.write_text(config.read_text().replace("[DEFAULT]\n", f"[DEFAULT]\nlog_file = {log}\n"))
+    server = LiveApi(config)
+
+    def metrics() -> list[str]:
+        answer = requests.get(f"{server.url}/v1/info/metrics", timeout=10)
+        assert answer.status_code == 200
+        return [one["metric_id"] for one in answer.json()["metrics"]]
+
+    def tell(text: str) -> None:
+        (tmp_path / "metrics.yml").write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+
+    assert metrics() == ["instance", "volume.size"]
+    tell("metrics: {image: {unit: MiB, groupby: [id], metadata: []}}")
+    assert until(lambda: metrics() == ["image"])
+    # Workers of before may have answered the first of these.
+    assert until(lambda: all(metrics() == ["image"] for _ in range(20)))
+    tell("metrics: {colour: {unit: 1}}")
+    assert until(lambda: "The configuration is not used" in log.read_text())
+    assert metrics() == ["image"]
+    assert server.stop() == 0
 
 
 def _one_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
@@ -95,6 +132,7 @@ def test_a_metrics_file_that_is_wrong(config: pathlib.Path, tmp_path: pathlib.Pa
     [
         ("[api]\nworkers = none\n", "[api] workers"),
         ("[api]\nport = 99999\n", "port"),
+        ("[api]\nbilling_time_zone = Mars/Olympus\n", "[api] billing_time_zone"),
         ("[storage]\nbackend = paper\n", "[storage] backend"),
         ("[collect]\ncollector = crystal-ball\n", "[collect] collector"),
         ("[DEFAULT]\napi_paste_config = other.ini\n", "[DEFAULT] api_paste_config"),
@@ -149,14 +187,8 @@ def test_many_writers_at_once(live: LiveApi) -> None:
 
 @pytest.fixture
 def client(live: LiveApi) -> Any:
-    """The client of version 1, as scripts use it, without authentication."""
-    from cloudkittyclient import client as entry
-    from keystoneauth1 import loading
-
-    plugin = loading.get_plugin_loader("cloudkitty-noauth").load_from_options(endpoint=live.url)
-    from keystoneauth1 import session
-
-    return entry.Client("1", session=session.Session(auth=plugin))
+    """The client of version 1, as scripts use it."""
+    return client_of(live, "1")
 
 
 def test_client_modules_and_metrics(client: Any) -> None:
@@ -220,21 +252,17 @@ def test_client_scripts(client: Any) -> None:
     assert script_id not in {one["script_id"] for one in left}
 
 
-def test_commands_of_the_client_for_scripts(live: LiveApi, tmp_path: pathlib.Path) -> None:
-    source = tmp_path / "script.py"
-    source.write_text("# Größe\nprice = 1\n")
-    later = "3000-01-01"
-    shown = command(live, f"pyscript create by-command {source} --start {later} -f json")
-    script = json.loads(shown)[0]
-    script_id = script["Script ID"]
-    assert script["Data"] == source.read_text()
-    assert "by-command" in command(live, "pyscript list")
-    assert script["Checksum"] in command(live, f"pyscript get {script_id}")
-    source.write_text("price = 2\n")
-    changed = command(live, f"pyscript update {script_id} -d {source} -f json")
-    assert json.loads(changed)[0]["Data"] == "price = 2\n"
-    command(live, f"pyscript delete {script_id}")
-    assert script_id not in command(live, "pyscript list")
+def test_client_collectors(client: Any) -> None:
+    client.collector.create_mapping(service="compute", collector="gnocchi")
+    client.collector.create_mapping(service="compute", collector="ceilometer")
+    found = {"service": "compute", "collector": "ceilometer"}
+    assert client.collector.get_mapping() == {"mappings": [found]}
+    assert client.collector.get_mapping(collector="gnocchi") == {"mappings": []}
+    assert client.collector.get_mapping(service="compute") == found
+    client.collector.delete_mapping(service="compute")
+    assert client.collector.get_state(name="gnocchi") == {"name": "gnocchi", "enabled": False}
+    client.collector.set_state(name="gnocchi", enabled=True)
+    assert client.collector.get_state(name="gnocchi")["enabled"]
 
 
 def test_client_reports(client: Any) -> None:
@@ -267,24 +295,4 @@ def test_client_reports(client: Any) -> None:
     ],
 )
 def test_commands_of_the_client(live: LiveApi, words: str, shown: str) -> None:
-    assert shown in command(live, words)
-
-
-def command(live: LiveApi, words: str) -> str:
-    """What the command-line client prints."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from cloudkittyclient.shell import main; sys.exit(main(sys.argv[1:]))",
-            *("--os-rating-api-version", "1"),
-            *("--os-auth-type", "cloudkitty-noauth", "--os-endpoint", live.url),
-            *words.split(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert shown in shell(live, "1", words)

@@ -258,3 +258,13 @@ def test_the_command_explains_a_taken_port(ran: Demo, capsys: pytest.CaptureFixt
         port = str(listener.getsockname()[1])
         assert ran.run("--port", port) == 1
     assert f"port {port}" in capsys.readouterr().err
+
+
+def test_the_command_explains_a_ledger_of_another_release(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.open("2026-01-01T00:00:00", 8889)
+    state.finish("a bill of long ago")
+    assert Demo(state, "").run() == 1
+    assert "cloudkitty-dbsync upgrade" in capsys.readouterr().err

@@ -80,12 +80,6 @@ def kill(conf, *, beats: int, delay: float) -> None:
     assert process.exitcode == -signal.SIGKILL, "the work was done before the last kill"
 
 
-def wipe(database: Database) -> None:
-    with database.writer() as connection:
-        for table in (models.runs, models.series, scopes):
-            connection.execute(table.delete())
-
-
 def test_fifty_kills_leave_the_ledger_of_an_undisturbed_run(conf, database, tmp_path) -> None:
     cloud.configure(conf, tmp_path, scopes=SCOPES, hours=HOURS)
     conf.set_override("batch_size", 2, "orchestrator")
@@ -97,7 +91,7 @@ def test_fifty_kills_leave_the_ledger_of_an_undisturbed_run(conf, database, tmp_
     undisturbed_seconds = time.monotonic() - begun
     undisturbed = ledger(database)
     assert len(undisturbed) > SCOPES * HOURS
-    wipe(database)
+    cloud.wipe(database)
     database.dispose()
 
     moments = random.Random(7)

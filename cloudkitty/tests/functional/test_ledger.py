@@ -15,7 +15,8 @@ from cloudkitty import money, period
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.db.scopes import ScopeStore
-from cloudkitty.storage.base import Query, StorageError
+from cloudkitty.period import Period
+from cloudkitty.storage.base import Query, StorageError, Stretch
 from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
 from cloudkitty.tests.builders import HOUR, NEW_YEAR, frame, hour, states
@@ -52,6 +53,11 @@ operations = st.lists(
         st.tuples(
             st.just("delete metric"), st.sampled_from(["instance", "volume"]), st.integers(0, 8)
         ),
+        st.tuples(
+            st.just("rewrite"), scope_numbers, st.integers(0, 8), st.lists(contents, max_size=4)
+        ),
+        st.tuples(st.just("rewind"), scope_numbers, st.integers(0, 8)),
+        st.tuples(st.just("put"), scope_numbers, st.integers(0, 8), contents),
         st.tuples(st.just("deactivate"), scope_numbers),
         st.tuples(st.just("restart")),
         st.tuples(st.just("other process")),
@@ -67,6 +73,8 @@ class Naive:
     def __init__(self, names: list[str]) -> None:
         self.rows: dict[tuple[str, int], dict[int, tuple[Decimal, Decimal]]] = defaultdict(dict)
         self.horizons = dict.fromkeys(names, 0)
+        # Points that were put, which the processor's scopes never touch.
+        self.put: dict[tuple[str, int], dict[int, tuple[Decimal, Decimal]]] = defaultdict(dict)
 
     def replace(self, name: str, number: int, content) -> None:
         self.rows[name, number] = {k: (Decimal(q), Decimal(p)) for k, (q, p) in content.items()}
@@ -76,7 +84,8 @@ class Naive:
         """(hour, scope, series number, qty, price) of every row."""
         return [
             (number, name, key, *amounts)
-            for (name, number), content in self.rows.items()
+            for rows in (self.rows, self.put)
+            for (name, number), content in rows.items()
             for key, amounts in content.items()
         ]
 
@@ -89,6 +98,8 @@ class Story:
         prefix = f"scope-{next(EXAMPLES)}-"
         self.names = [prefix + str(n) for n in range(3)]
         states(database, *self.names)
+        self.put_names = [f"{prefix}put-{n}" for n in range(3)]
+        states(database, *self.put_names)
         self.naive = Naive(self.names)
         self.drivers = [ledger(conf, database), ledger(conf, database)]
 
@@ -143,6 +154,39 @@ class Story:
                     k: v for k, v in rows.items() if SERIES[k][0] != metric
                 }
 
+    def rewrite(self, n: int, first: int, contents) -> None:
+        name = self.names[n]
+        last = first + len(contents)
+        if not contents or last > self.naive.horizons[name]:
+            return
+        stretches = [
+            Stretch(self.frame_of(first + place, content), periods)
+            for place, content, periods in compressed(contents)
+        ]
+        window = Period(hour(first).begin, hour(last).begin)
+        assert self.drivers[0].rewrite(window, {states(self.database, name)[name]: stretches}) == []
+        for place, content in enumerate(contents):
+            self.naive.replace(name, first + place, content)
+
+    def rewind(self, n: int, number: int) -> None:
+        name = self.names[n]
+        if not self.naive.horizons[name]:
+            return
+        state = states(self.database, name)[name]
+        assert self.drivers[0].rewind(state, hour(number).begin)
+        for scope_name, at in list(self.naive.rows):
+            if scope_name == name and at >= number:
+                del self.naive.rows[scope_name, at]
+        self.naive.horizons[name] = number
+
+    def put(self, n: int, number: int, content) -> None:
+        name = self.put_names[n]
+        state = states(self.database, name)[name]
+        self.drivers[0].put({state.id: [self.frame_of(number, content)]})
+        self.naive.put[name, number] |= {
+            k: (Decimal(q), Decimal(p)) for k, (q, p) in content.items()
+        }
+
     def deactivate(self, n: int) -> None:
         state = states(self.database, self.names[n])[self.names[n]]
         ScopeStore(self.database).set_active(state, not state.active, NEW_YEAR)
@@ -157,6 +201,7 @@ class Story:
 
     def check(self) -> None:
         self.check_points()
+        self.check_stretches()
         for groupby in (
             [],
             ["type"],
@@ -169,7 +214,27 @@ class Story:
         self.check_runs_are_canonical()
 
     def query(self, **more) -> Query:
-        return Query(hour(-5).begin, hour(100).begin, scopes=self.names, **more)
+        names = [*self.names, *self.put_names]
+        return Query(hour(-5).begin, hour(100).begin, scopes=names, **more)
+
+    def check_stretches(self) -> None:
+        """Every stretch stands for its points, period by period."""
+        for name, state in states(self.database, *self.names).items():
+            found = {}
+            window = Period(hour(1).begin, hour(100).begin)
+            for first, periods in self.drivers[0].stretches(state, window):
+                number = (first.period.begin - NEW_YEAR) // HOUR
+                content = sorted((p.metric, described(p.desc), *p[1:]) for p in first)
+                found |= dict.fromkeys(range(number, number + periods), content)
+            expected = {
+                number: sorted(
+                    (SERIES[key][0], described(SERIES[key][1]), *amounts)
+                    for key, amounts in content.items()
+                )
+                for (scope_name, number), content in self.naive.rows.items()
+                if scope_name == name and content and number >= 1
+            }
+            assert found == expected
 
     def check_points(self) -> None:
         driver = self.drivers[0]
@@ -233,6 +298,22 @@ class Story:
             if before.series_id == after.series_id:
                 assert before.end <= after.begin
                 assert before.end < after.begin or before[5:] != after[5:]
+
+
+def described(attributes):
+    return sorted((key, repr(value)) for key, value in attributes.items())
+
+
+def compressed(contents):
+    """(place, content, how often) of equal neighbours."""
+    result = []
+    for place, content in enumerate(contents):
+        amounts = {k: (Decimal(q), Decimal(p)) for k, (q, p) in content.items()}
+        if result and result[-1][3] == amounts:
+            result[-1][2] += 1
+        else:
+            result.append([place, content, 1, amounts])
+    return [item[:3] for item in result]
 
 
 @settings(

@@ -4,6 +4,7 @@
 import alembic.autogenerate
 import pytest
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from cloudkitty.db import migration, models  # noqa: F401
 from cloudkitty.db.engine import Database
@@ -19,6 +20,13 @@ def test_migrated_schema_is_that_of_the_models(database: Database) -> None:
             connection, opts={"version_table": migration.VERSION_TABLE}
         )
         assert alembic.autogenerate.compare_metadata(context, METADATA) == []
+
+
+def test_names_of_files_say_what_the_revisions_are() -> None:
+    scripts = ScriptDirectory(str(migration.SCRIPTS))
+    assert migration.head() == scripts.get_current_head()
+    known = {script.revision for script in scripts.walk_revisions()}
+    assert set(migration.revisions()) == known
 
 
 def test_upgrade_twice_changes_nothing(database: Database) -> None:

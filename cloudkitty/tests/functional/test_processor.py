@@ -7,118 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from cloudkitty.collector.base import CollectError, Collector, SourceUnavailable
-from cloudkitty.collector.metrics import MetricsFile, read
-from cloudkitty.dataframe import Points, Registry
+from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.db.scopes import ScopeStore
-from cloudkitty.fetcher.base import Fetcher, FetchError
-from cloudkitty.processor.rounds import Rounds, ScopeSource
-from cloudkitty.processor.schedule import Schedule
-from cloudkitty.processor.worker import Retry, Worker
+from cloudkitty.fetcher.base import FetchError
 from cloudkitty.rating.base import RatingError
-from cloudkitty.rating.pipeline import Pipeline
-from cloudkitty.storage.base import Query
-from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
+from cloudkitty.tests.bench import Bench
 from cloudkitty.tests.builders import HOUR, NEW_YEAR, hour
-
-METRICS = """
-metrics:
-  cpu:
-    unit: instance
-    alt_name: instance
-    groupby: [id]
-  volume.size:
-    unit: GiB
-    groupby: [id]
-"""
-
-
-class Usage(Collector):
-    """A source held in memory, that can be told to fail."""
-
-    def __init__(self, conf, registry) -> None:
-        super().__init__(conf, registry)
-        self.asked: list[tuple[str, int, int]] = []
-        self.bad_scopes: dict[str, Exception] = {}
-        self.down: Exception | None = None
-
-    def fetch(self, metric, period, scopes):
-        number = (period.begin - NEW_YEAR) // HOUR
-        self.asked.append((metric.name, number, len(scopes)))
-        if self.down is not None:
-            raise self.down
-        answers = {}
-        for scope in scopes:
-            if scope in self.bad_scopes:
-                raise self.bad_scopes[scope]
-            points = Points()
-            groupby = {"id": f"{scope}-{metric.name}", "project_id": scope}
-            series = self.registry.series(
-                metric.service, unit=metric.unit, groupby=groupby, metadata={}
-            )
-            points.append(series, Decimal(number + 1))
-            answers[scope] = points
-        return answers
-
-
-class Listed(Fetcher):
-    def __init__(self, conf, scopes) -> None:
-        super().__init__(conf)
-        self.listed = scopes
-        self.error: FetchError | None = None
-
-    def scopes(self):
-        if self.error:
-            raise self.error
-        return self.listed
-
-
-class Bench:
-    """A processor whose clock, source and list of scopes belong to the test."""
-
-    def __init__(self, conf, database, scopes=("p", "q", "r"), hours=5) -> None:
-        conf.set_override("first_period", "2026-01-01", "collect")
-        conf.set_override("wait_periods", 1, "collect")
-        self.database = database
-        self.now = NEW_YEAR + hours * HOUR + datetime.timedelta(seconds=1)
-        self.collector = Usage(conf, Registry())
-        self.fetcher = Listed(conf, list(scopes))
-        self.storage = SqlAlchemyStorage(conf, database, self.collector.registry)
-        self.pipeline = Pipeline(conf, database)
-        self.metrics: MetricsFile = read(METRICS, "project_id", Usage.check_extra_args)
-        schedule = Schedule.of(conf)
-        store = ScopeStore(database)
-        self.worker = Worker(
-            collector=self.collector,
-            metrics=self.metrics,
-            pipeline=self.pipeline,
-            storage=self.storage,
-            scopes=store,
-            clock=lambda: self.now,
-            retry=Retry(10, 600),
-            threads=2,
-            timeout=30,
-        )
-        self.source = ScopeSource(conf, self.fetcher, store, schedule)
-        self.rounds = Rounds(
-            source=self.source, schedule=schedule, worker=self.worker, clock=lambda: self.now
-        )
-
-    def state(self, name: str):
-        return next(s for s in self.source.states() if s.scope.identifier == name)
-
-    def rated(self) -> Counter[str]:
-        """How many hours of each scope are in the ledger, each checked to be complete."""
-        query = Query(NEW_YEAR, NEW_YEAR + 1000 * HOUR)
-        hours: Counter[str] = Counter()
-        for found in self.storage.retrieve(query, limit=None).frames:
-            number = (found.frame.period.begin - NEW_YEAR) // HOUR
-            assert [(p.metric, p.qty) for p in found.frame] == [
-                ("instance", number + 1),
-                ("volume.size", number + 1),
-            ]
-            hours[found.scope.identifier] += 1
-        return hours
 
 
 @pytest.fixture
@@ -277,15 +171,7 @@ def test_every_part_of_the_scopes_is_rated_once(conf, sqlite_database) -> None:
         taken.append(part)
         return Entered(part != 1)
 
-    bench.rounds = Rounds(
-        source=bench.source,
-        schedule=Schedule.of(conf),
-        worker=bench.worker,
-        clock=lambda: bench.now,
-        parts=3,
-        first_part=2,
-        lock=lock,
-    )
+    bench.rounds = bench.rounds_of(parts=3, first_part=2, lock=lock)
     bench.rounds.run()
     assert taken == [2, 0, 1]
     missing = 30 - len(bench.rated())

@@ -11,7 +11,20 @@ import cloudkitty
 
 ROOT = pathlib.Path(cloudkitty.__file__).parent
 
-CORE = {"money", "period", "dataframe", "scope", "config", "version", "plugins", "usagefile"}
+CORE = {
+    "money",
+    "period",
+    "dataframe",
+    "scope",
+    "task",
+    "config",
+    "version",
+    "plugins",
+    "usagefile",
+    "expression",
+    "operations",
+    "skipfilter",
+}
 
 BELOW = {
     "core": {"core"},
@@ -35,6 +48,9 @@ PURE = (
     "period.py",
     "dataframe.py",
     "scope.py",
+    "expression.py",
+    "operations.py",
+    "skipfilter.py",
     "rating/*/engine.py",
     "storage/sqlalchemy/runs.py",
 )

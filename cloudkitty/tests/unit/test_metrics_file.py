@@ -16,6 +16,7 @@ from cloudkitty import money
 from cloudkitty.collector import metrics, schema
 from cloudkitty.collector.metrics import MetricDefinition, MetricsError, Mutate
 from cloudkitty.dataframe import Shape
+from cloudkitty.expression import Expression
 
 EXTRA_ARGS = schema.record(
     {vol.Optional("kind", default="level"): schema.one_of(["level", "amount"])}
@@ -57,7 +58,7 @@ class TestDefinition:
             metadata: [flavor_name]
             mutate: MAP
             mutate_map: {0: 1, 0.1: 3}
-            skip_datapoints_expression: "price == 0"
+            skip_datapoints_expression: datapoint["rating"]["price"] == 0
             extra_args: {kind: amount}
         """
         assert read(written).definitions == (
@@ -72,7 +73,7 @@ class TestDefinition:
                 metadata=("flavor_name",),
                 mutate=Mutate.MAP,
                 mutate_map={Decimal(0): Decimal(1), Decimal("0.1"): Decimal(3)},
-                skip_datapoints_expression="price == 0",
+                skip_datapoints_expression=Expression.read('datapoint["rating"]["price"] == 0'),
                 extra_args={"kind": "amount"},
             ),
         )
@@ -130,6 +131,16 @@ class TestFile:
     def test_a_service_of_two_metrics_is_described_by_the_first(self) -> None:
         found = read("metrics: {b: {unit: x, alt_name: s}, a: {unit: y, alt_name: s}}")
         assert found.by_service["s"].name == "b"
+
+    def test_a_skip_expression_is_for_the_service(self) -> None:
+        written = "{unit: x, alt_name: s, skip_datapoints_expression: 'usage_data_metric_name'}"
+        found = read(f"metrics: {{a: {{unit: x}}, b: {written}, c: {{unit: x, alt_name: s}}}}")
+        assert found.skip_expressions == {"s": Expression.read("usage_data_metric_name")}
+
+    @pytest.mark.parametrize("written", ["false", "False", "'False'"])
+    def test_a_skip_expression_that_is_a_truth_value_needs_no_quotes(self, written: str) -> None:
+        expression = definition(f"skip_datapoints_expression: {written}").skip_datapoints_expression
+        assert expression == Expression.read("False")
 
     def test_raw_is_json(self) -> None:
         found = read("metrics: {m: {unit: x, factor: 0.5, mutate: MAP, mutate_map: {1: 1.5}}}")
@@ -192,6 +203,16 @@ class TestMistakes:
             ("mutate: MAP, mutate_map: {a: 1}", "mutate_map -> a: 'a' is not a number"),
             ("mutate: MAP, mutate_map: {1: on}", "mutate_map -> 1: True is not a number"),
             ("mutate: MAP, mutate_map: {1: 1, '1.0': 2}", "mutate_map -> 1.0: 1.0 is given twice"),
+            (
+                "skip_datapoints_expression: 1 == price",
+                "skip_datapoints_expression: column 6: unknown variable price; there are "
+                "datapoint, usage_data_metric_name, filtered_datapoints, excluded_datapoints, "
+                "skip_datapoint_expression",
+            ),
+            (
+                "skip_datapoints_expression: 0",
+                "skip_datapoints_expression: must be a text, not 0; put it in quotes",
+            ),
             ("extra_args: [a]", "extra_args: must be a map"),
             (
                 "extra_args: {knd: level}",
@@ -236,6 +257,12 @@ class TestMistakes:
                 "definitions of one metric need different ones",
             ),
             (
+                "metrics: {m: {unit: x, alt_name: s, skip_datapoints_expression: 'True'}, "
+                "n: {unit: x, alt_name: s, skip_datapoints_expression: 'False'}}",
+                "metrics -> n -> skip_datapoints_expression: differs from that of m: both are "
+                "the service s, which can have only one",
+            ),
+            (
                 "metrics:\n  m: {unit: x}\n  m: {unit: y}",
                 "line 3: m is given twice, first on line 2",
             ),
@@ -250,13 +277,20 @@ class TestMistakes:
         assert expected in problems(written)
 
     def test_all_are_reported_at_once_and_in_the_order_of_the_file(self) -> None:
-        found = problems("metrics: {a: {factor: 1/0}, b: {unit: x, offset: y}, c: {unt: x}}")
+        found = problems(
+            "metrics: {a: {factor: 1/0}, b: {unit: x, offset: y}, "
+            "c: {unt: x}, d: {unit: x, skip_datapoints_expression: a}, "
+            "e: {unit: x, skip_datapoints_expression: b, factor: c}}"
+        )
         assert [problem.split(":")[0] for problem in found] == [
             "metrics -> a -> factor",
             "metrics -> a -> unit",
             "metrics -> b -> offset",
             "metrics -> c -> unt",
             "metrics -> c -> unit",
+            "metrics -> d -> skip_datapoints_expression",
+            "metrics -> e -> skip_datapoints_expression",
+            "metrics -> e -> factor",
         ]
 
     def test_a_missing_file_names_the_option(self, tmp_path: pathlib.Path) -> None:

@@ -20,6 +20,11 @@ DEFAULTS = {
     "project_reader_api": "role:reader and project_id:%(project_id)s",
     "project_member_or_admin": "rule:project_member_api or rule:context_is_admin",
     "project_reader_or_admin": "rule:project_reader_api or rule:context_is_admin",
+    "collector:list_mappings": "role:admin",
+    "collector:get_mapping": "role:admin",
+    "collector:manage_mapping": "role:admin",
+    "collector:get_state": "role:admin",
+    "collector:update_state": "role:admin",
     "info:list_services_info": "",
     "info:get_service_info": "",
     "info:list_metrics_info": "",
@@ -34,6 +39,14 @@ DEFAULTS = {
     "report:get_summary": READER,
     "report:get_total": READER,
     "storage:list_data_frames": READER,
+    "dataframes:get": READER,
+    "summary:get_summary": READER,
+    "scope:get_state": "role:admin",
+    "scope:patch_state": "role:admin",
+    "scope:post_state": "role:admin",
+    "v2_rating:list_modules": "role:admin",
+    "v2_rating:get_module": "role:admin",
+    "v2_rating:update_module": "role:admin",
 }
 
 
@@ -68,6 +81,12 @@ def test_a_check_without_project_is_for_administrators(policy: Policy) -> None:
     for project in ("alpha", None):
         with pytest.raises(errors.Forbidden):
             policy.authorize(caller("reader", project=project), "report:get_total")
+
+
+def test_nobodys_project_is_not_called_none(policy: Policy) -> None:
+    with pytest.raises(errors.Forbidden):
+        policy.authorize(caller("reader", project=None), "report:get_total", project_id="None")
+    policy.authorize(caller("admin", project=None), "report:get_total", project_id="None")
 
 
 @pytest.mark.parametrize("scope", [{"system_scope": "all"}, {"domain_id": "default"}])

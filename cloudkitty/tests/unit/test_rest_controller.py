@@ -5,14 +5,14 @@ import json
 import logging
 from typing import Any
 
-import pecan.core
 import pytest
 import webob.request
 import wsme.types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudkitty.api.app import Reception
+from cloudkitty import config
+from cloudkitty.api.app import Application, Reception
 from cloudkitty.rest import types
 from cloudkitty.rest.controller import Controller, Reply, expose
 from cloudkitty.rest.policy import Policy
@@ -63,15 +63,14 @@ class Root(Controller):
 
 
 class OpenContext:
+    conf = config.load([], config_files=[])
     policy = Policy(None)
 
 
 @pytest.fixture(scope="module")
 def application() -> Any:
     context: Any = OpenContext()
-    return pecan.core.ExplicitPecan(
-        Root(context), hooks=[Reception(context)], request_cls=Request, force_canonical=False
-    )
+    return Application(Root(context), Reception(context))
 
 
 def ask(

@@ -2,6 +2,7 @@
 """What clients are told about exceptions."""
 
 import pytest
+import sqlalchemy.exc
 import webob.exc
 import wsme.exc
 
@@ -18,7 +19,10 @@ def subclasses(base: type[errors.ApiError]) -> list[type[errors.ApiError]]:
     return [cls for child in base.__subclasses__() for cls in (child, *subclasses(child))]
 
 
-@pytest.mark.parametrize("error", subclasses(errors.ApiError))
+CLIENTS = [cls for cls in subclasses(errors.ApiError) if cls is not errors.RatingFailed]
+
+
+@pytest.mark.parametrize("error", CLIENTS)
 def test_every_error_of_the_registry_is_the_clients(error: type[errors.ApiError]) -> None:
     assert 400 <= error.http_status < 500
     assert error.template != errors.GENERIC
@@ -54,3 +58,23 @@ def test_a_fault_of_the_service_keeps_its_text_to_itself() -> None:
     assert answer.unexpected
     assert answer.fault()["faultcode"] == "Server"
     assert "secret" not in answer.text
+
+
+def failed(reason: Exception) -> errors.Answer:
+    error = errors.RatingFailed(module="pyscripts")
+    error.__cause__ = reason
+    return errors.Answer(error)
+
+
+def test_rating_that_fails_names_the_module_and_logs_the_reason() -> None:
+    answer = failed(RuntimeError("script gold, line 3: secret\nand more"))
+    assert (answer.status, answer.cause) == (503, "script gold, line 3: secret")
+    assert answer.fault()["faultcode"] == "Server"
+    assert "pyscripts" in answer.text
+    assert "secret" not in answer.text
+
+
+def test_rating_that_fails_without_database() -> None:
+    answer = failed(sqlalchemy.exc.TimeoutError("no connection"))
+    assert (answer.status, answer.text) == (503, errors.AWAY)
+    assert answer.cause == "no connection"

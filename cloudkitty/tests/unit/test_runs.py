@@ -130,3 +130,19 @@ def test_buckets_count_every_point_once(points, cuts) -> None:
             if begin <= start < end:
                 expected[label] = expected.get(label, 0) + 1
     assert counted == expected
+
+
+@given(st.lists(st.sampled_from([10, 30]).flatmap(lambda s: st.tuples(st.just(s), ledgers(s)))))
+def test_levels_are_the_sums_of_each_period(many) -> None:
+    begin, end = 35, 170
+    every = [run for step, points in many for run in runs_of(points, step)]
+    expected: dict[tuple[int, int], list[tuple[Decimal, Decimal]]] = {}
+    for step, points in many:
+        for start, point in points.items():
+            if begin <= start < end:
+                expected.setdefault((start, start + step), []).append(point)
+    found = {(level.begin, level.end): level[2:] for level in runs.levels(every, begin, end)}
+    assert found == {
+        slot: (len(points), sum(q for q, _p in points), sum(p for _q, p in points))
+        for slot, points in expected.items()
+    }

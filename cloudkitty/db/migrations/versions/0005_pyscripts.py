@@ -6,8 +6,8 @@ from alembic import op
 
 from cloudkitty.db.schema import TABLE_OPTIONS, Blob, Instant
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/collector``: notes about collectors, kept for clients of the first years."""
+
+from collections.abc import Sequence
+
+import wsme.types
+from wsme.types import wsattr
+
+from cloudkitty.api.context import ApiContext
+from cloudkitty.db.collectors import CollectorMapping, CollectorState, CollectorStore
+from cloudkitty.rest import errors, types
+from cloudkitty.rest.controller import Controller, expose
+from cloudkitty.rest.request import Request
+
+Name = types.TextType(1, 255)
+
+MANAGE = "collector:manage_mapping"
+
+
+class Mapping(wsme.types.Base):  # type: ignore[misc]
+    """Which collector a service comes from."""
+
+    service = Name
+    collector = Name
+
+
+class Mappings(wsme.types.Base):  # type: ignore[misc]
+    mappings = [Mapping]
+
+
+class State(wsme.types.Base):  # type: ignore[misc]
+    """Whether a collector is enabled."""
+
+    name = wsattr(Name, default=None)
+    enabled = wsattr(types.Flag, mandatory=True)
+
+
+class CollectorController(Controller):
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+        store = CollectorStore(context.database)
+        states = StatesController(context, store)
+        self.children = {"mappings": MappingsController(context, store), "states": states}
+        self.members = {"states": states}
+
+    @expose(None, status=204)
+    def get_all(self, request: Request) -> None:
+        """There has never been anything here."""
+
+
+class MappingsController(Controller):
+    def __init__(self, context: ApiContext, store: CollectorStore) -> None:
+        super().__init__(context)
+        self._store = store
+
+    @expose(Mappings, Name, rule="collector:list_mappings")
+    def get_all(
+        self, request: Request, collector: str | None = None
+    ) -> dict[str, Sequence[CollectorMapping]]:
+        return {"mappings": self._store.mappings(collector)}
+
+    @expose(Mapping, Name, path=1, rule="collector:get_mapping")
+    def get_one(self, request: Request, service: str) -> CollectorMapping:
+        mapping = self._store.mapping(service)
+        if mapping is None:
+            raise errors.CollectorMappingNotFound(service=service)
+        return mapping
+
+    @expose(Mapping, Name, Name, path=2, rule=MANAGE)
+    def post(self, request: Request, collector: str, service: str) -> CollectorMapping:
+        return self._store.map(service, collector)
+
+    @expose(None, Name, path=1, status=204, rule=MANAGE)
+    def delete(self, request: Request, service: str) -> None:
+        if not self._store.unmap(service):
+            raise errors.CollectorMappingNotFound(service=service)
+
+
+class StatesController(Controller):
+    def __init__(self, context: ApiContext, store: CollectorStore) -> None:
+        super().__init__(context)
+        self._store = store
+
+    @expose(State, Name, path=1, rule="collector:get_state")
+    def get_one(self, request: Request, name: str) -> CollectorState:
+        return self._store.state(name)
+
+    get_all = get_one
+
+    @expose(State, Name, body=State, path=1, rule="collector:update_state")
+    def put(
+        self, request: Request, name: str | None = None, state_data: State | None = None
+    ) -> CollectorState:
+        assert state_data is not None
+        wanted = name or state_data.name
+        if not wanted:
+            raise errors.MissingArgument(name="name")
+        return self._store.set_state(wanted, state_data.enabled)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the nodes of ``/v2`` share: how their functions read a request, ask the policy and answer.
+
+Invariants: query and body are read whole before the function runs; the function asks the policy
+before it does anything else; every answer is JSON, or CSV where the client asks for it.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pecan
+import webob
+
+from cloudkitty.api.context import ApiContext
+from cloudkitty.api.v2 import arguments, exact
+from cloudkitty.api.v2.arguments import Argument
+from cloudkitty.rest import errors
+from cloudkitty.rest.controller import JSON, Controller, Handler
+from cloudkitty.rest.request import Request
+
+CSV = "text/csv"
+
+
+def expose(
+    *query: Argument,
+    body: Iterable[Argument] | None = None,
+    status: int = 200,
+    path: int = 0,
+) -> Callable[[Handler], Handler]:
+    """Make a method ``f(self, request, *segments, **arguments)`` of a node answer requests.
+
+    Arguments are those of *query* and *body*, each by its name. The first *path* arguments are
+    segments of the path. What is returned is written as JSON, unless it is an answer already.
+    """
+    members = None if body is None else tuple(body)
+
+    def decorate(function: Handler) -> Handler:
+        @functools.wraps(function)
+        def call(self: Node, request: Request, response: object, *segments: str) -> Any:
+            given = arguments.read_query(query, request)
+            if members is not None:
+                given |= arguments.read_body(members, request)
+            answer = function(self, request, *segments, **given)
+            if isinstance(answer, webob.Response):
+                return answer
+            written = b"" if answer is None else exact.dumps(answer).encode()
+            return webob.Response(written, status=status, content_type=JSON, charset=None)
+
+        call._path_arguments = path  # type: ignore[attr-defined]
+        return pecan.expose(content_type=JSON)(call)  # type: ignore[no-any-return]
+
+    return decorate
+
+
+class Node(Controller):
+    """A node of version 2."""
+
+    answers_head = True
+    context: ApiContext
+
+    def __init__(self, context: ApiContext) -> None:
+        super().__init__(context)
+
+    def _handlers(self, segments: int) -> Iterator[tuple[str, Handler]]:
+        """An id that a function of version 2 takes from the path is always there."""
+        for method, function in super()._handlers(segments):
+            if function._path_arguments == segments:  # type: ignore[attr-defined]
+                yield method, function
+
+    def authorize(self, request: Request, rule: str, **target: str | None) -> None:
+        """Make sure that the caller may do what *rule* is about.
+
+        :raises errors.NotAuthorized: the caller may not.
+        """
+        if not self.context.policy.allows(request.caller, rule, **target):
+            raise errors.NotAuthorized()
+
+
+def empty() -> webob.Response:
+    """Return an answer without a body."""
+    response = webob.Response(status=204)
+    del response.content_type
+    return response
+
+
+def wants_csv(request: Request) -> bool:
+    """Return whether the client would rather have CSV than JSON."""
+    offers = request.accept.acceptable_offers([JSON, CSV])
+    return bool(offers) and offers[0][0] == CSV

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points that are sent to the API, priced already.
+
+Invariants: a request is kept whole or not at all; a point that is sent again (same series, same
+period) replaces itself. Such points are beside what the processor rates, which never touches
+them, and they are seen in every report of their scope.
+"""
+
+import datetime
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from cloudkitty.dataframe import DataFrame, FrameError, Registry
+from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.rest import errors
+from cloudkitty.storage.base import Storage
+
+
+def read(forms: Any) -> list[DataFrame]:
+    """Read the frames of a request.
+
+    :raises ValueError: they are not a list, or something in them is wrong; with all mistakes.
+    """
+    if not isinstance(forms, list):
+        raise ValueError("is not a list")
+    if not forms:
+        raise errors.NoDataFrames()
+    registry = Registry()
+    frames = []
+    problems = []
+    for place, form in enumerate(forms):
+        try:
+            frames.append(DataFrame.from_dict(_with_numbers(form), registry))
+        except FrameError as error:
+            problems += [f"[{place}] {problem}" for problem in error.problems]
+    if problems:
+        raise ValueError("; ".join(problems[:50]))
+    return frames
+
+
+def keep(
+    frames: Sequence[DataFrame],
+    scope_key: str,
+    storage: Storage,
+    scopes: ScopeStore,
+    now: datetime.datetime,
+) -> None:
+    """Add the frames' points to the scopes that their groupby names."""
+    by_scope: dict[str, dict[int, DataFrame]] = defaultdict(dict)
+    for place, frame in enumerate(frames):
+        for point in frame:
+            named = point.groupby.get(scope_key)
+            mine = by_scope["" if named is None else str(named)]
+            mine.setdefault(place, DataFrame(frame.period)).add(*point)
+    keys = scopes.posted(list(by_scope), scope_key, now)
+    storage.put({keys[scope]: list(many.values()) for scope, many in by_scope.items()})
+
+
+def _with_numbers(form: Any) -> Any:
+    """Return a frame whose attributes have JSON's own numbers: they are labels, not amounts."""
+    if not isinstance(form, Mapping) or not isinstance(form.get("usage"), Mapping):
+        return form
+    return {
+        **form,
+        "usage": {
+            metric: [_point(point) for point in points] if isinstance(points, list) else points
+            for metric, points in form["usage"].items()
+        },
+    }
+
+
+def _point(point: Any) -> Any:
+    if not isinstance(point, Mapping):
+        return point
+    return {
+        key: _labels(part) if key in ("groupby", "metadata") else part
+        for key, part in point.items()
+    }
+
+
+def _labels(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _labels(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_labels(value) for value in part]
+    return json.loads(str(part)) if isinstance(part, Decimal) else part

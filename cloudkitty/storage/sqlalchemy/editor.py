@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changing the past: other content for a window, points that were sent to us, removal, and
+going back to an earlier horizon.
+
+Every change is one transaction under the locks of the scopes concerned: a reader sees the old
+content or the new one. Runs stay in canonical form.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from cloudkitty import period
+from cloudkitty.dataframe import DataFrame, Series
+from cloudkitty.db.engine import Database
+from cloudkitty.scope import ScopeState
+from cloudkitty.storage.base import Stretch
+from cloudkitty.storage.sqlalchemy import models, runs, statements
+from cloudkitty.storage.sqlalchemy.keys import SeriesKeys
+from cloudkitty.storage.sqlalchemy.statements import StoredRuns
+from cloudkitty.storage.sqlalchemy.writer import content_of
+
+RunsBySeries = dict[Series, list[runs.Run]]
+
+
+class Editor:
+    """The part of the ledger that rewrites what has been written."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keys = SeriesKeys(database)
+
+    def rewrite(
+        self, begin: int, end: int, contents: Mapping[ScopeState, Sequence[Stretch]]
+    ) -> Collection[ScopeState]:
+        """Make the content of the window exactly this; return the scopes left untouched because
+        their horizon is another by now."""
+        fresh = {state: _runs_of(stretches) for state, stretches in contents.items()}
+        self._keys.reserve(sum(map(len, fresh.values())))
+        with self._database.writer() as connection:
+            locked = statements.lock(connection, [state.id for state in contents])
+            current = {
+                state.id: by_series
+                for state, by_series in fresh.items()
+                if state.id in locked and locked[state.id].horizon == _epoch(state)
+            }
+            wanted = {scope_id: list(by_series) for scope_id, by_series in current.items()}
+            keys = self._keys.of(connection, wanted)
+            near = statements.runs_near(connection, list(current), begin, end)
+            moved = []
+            for scope_id, by_series in current.items():
+                horizon = locked[scope_id].horizon
+                points = {keys[scope_id, series]: many for series, many in by_series.items()}
+                after = {
+                    key: [
+                        statements.as_stored(run, horizon)
+                        for run in runs.replace(
+                            [statements.with_end(run, horizon) for run in near[scope_id][key]],
+                            begin,
+                            end,
+                            points.get(key, ()),
+                        )
+                    ]
+                    for key in near[scope_id].keys() | points.keys()
+                }
+                if statements.rewrite(connection, near[scope_id], after):
+                    moved.append(scope_id)
+            statements.move_version(connection, moved)
+        return [state for state in contents if state.id not in current]
+
+    def put(self, frames: Mapping[int, Iterable[DataFrame]]) -> None:
+        """Add points to scopes, by the scope's key; a point that is there already (same series,
+        same period) is replaced."""
+        fresh = {scope_id: _points_of(many) for scope_id, many in frames.items()}
+        self._keys.reserve(sum(map(len, fresh.values())))
+        with self._database.writer() as connection:
+            locked = statements.lock(connection, list(fresh))
+            keys = self._keys.of(connection, {s: list(points) for s, points in fresh.items()})
+            starts = [run.begin for of in fresh.values() for many in of.values() for run in many]
+            ends = [run.end for of in fresh.values() for many in of.values() for run in many]
+            near = statements.runs_near(connection, list(fresh), min(starts), max(ends))
+            for scope_id, points in fresh.items():
+                horizon = locked[scope_id].horizon
+                before: StoredRuns = {}
+                after: StoredRuns = {}
+                for series, many in points.items():
+                    key = keys[scope_id, series]
+                    before[key] = near[scope_id][key]
+                    known = [statements.with_end(run, horizon) for run in before[key]]
+                    after[key] = [
+                        statements.as_stored(run, horizon) for run in runs.put(known, many)
+                    ]
+                statements.rewrite(connection, before, after)
+            statements.move_version(connection, list(fresh))
+
+    def delete(self, begin: int, end: int, chosen: Mapping[int, Collection[int] | None]) -> None:
+        """Remove the points that start in the window: of each scope in *chosen* those of the
+        given series (``None``: all)."""
+        with self._database.writer() as connection:
+            locked = statements.lock(connection, list(chosen))
+            near = statements.runs_near(connection, list(chosen), begin, end)
+            moved = []
+            for scope_id, keys in chosen.items():
+                horizon = locked[scope_id].horizon
+                before = {
+                    key: many for key, many in near[scope_id].items() if keys is None or key in keys
+                }
+                after = _without(before, begin, end, horizon, horizon)
+                if statements.rewrite(connection, before, after):
+                    moved.append(scope_id)
+            statements.move_version(connection, moved)
+
+    def rewind(self, state: ScopeState, instant: int) -> bool:
+        """Make *instant* the scope's horizon, and remove the points that start at it or later;
+        return whether the horizon was still where *state* has it."""
+        with self._database.writer() as connection:
+            locked = statements.lock(connection, [state.id])[state.id]
+            if locked.horizon != _epoch(state):
+                return False
+            first = min(instant, locked.horizon or instant)
+            near = statements.runs_near(connection, [state.id], first, models.OPEN)[state.id]
+            after = _without(near, instant, models.OPEN, locked.horizon, instant)
+            statements.rewrite(connection, near, after)
+            statements.move_horizon(connection, [state.id], instant)
+            statements.move_version(connection, [state.id])
+        return True
+
+
+def _without(
+    before: Mapping[int, Sequence[runs.Run]],
+    begin: int,
+    end: int,
+    horizon: int | None,
+    horizon_after: int | None,
+) -> StoredRuns:
+    """Return stored runs without what starts in the window, as stored at the new horizon."""
+    return {
+        key: [
+            statements.as_stored(run, horizon_after)
+            for run in runs.replace(
+                [statements.with_end(run, horizon) for run in many], begin, end, ()
+            )
+        ]
+        for key, many in before.items()
+    }
+
+
+def _runs_of(stretches: Iterable[Stretch]) -> RunsBySeries:
+    by_series: RunsBySeries = defaultdict(list)
+    for frame, periods in stretches:
+        begin = period.epoch(frame.period.begin)
+        step = frame.period.seconds
+        for series, (qty, price) in content_of(frame).items():
+            by_series[series].append(runs.Run(begin, begin + periods * step, step, qty, price))
+    return by_series
+
+
+def _points_of(frames: Iterable[DataFrame]) -> RunsBySeries:
+    """Return the points of the frames; frames of one period are one frame."""
+    merged: dict[period.Period, DataFrame] = {}
+    for frame in frames:
+        whole = merged.setdefault(frame.period, DataFrame(frame.period))
+        for point in frame:
+            whole.add(*point)
+    return _runs_of(Stretch(frame, 1) for frame in merged.values())
+
+
+def _epoch(state: ScopeState) -> int | None:
+    return None if state.horizon is None else period.epoch(state.horizon)
