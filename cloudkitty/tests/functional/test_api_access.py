@@ -78,10 +78,6 @@ class Recorder(Policy):
         self.asked.add(rule)
         return super().allows(caller, rule, **target)
 
-    def allows(self, caller: Caller, rule: str, **target: str | None) -> bool:
-        self.asked.add(rule)
-        return super().allows(caller, rule, **target)
-
 
 @pytest.fixture
 def context(conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path) -> ApiContext:

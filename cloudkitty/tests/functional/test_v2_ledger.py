@@ -280,7 +280,8 @@ def test_both_versions_agree(ask, story, begin, length) -> None:
         {"begin": question.begin.isoformat(), "end": question.end.isoformat()}
     )
     by_project = {row["project_id"]: row["rate"] for row in ask.summary(question)}
-    for name in (*played.names, *played.put_names):
+    names = (*played.names, *played.put_names)
+    for name in names:
         total = ask(f"/v1/report/total?{window}&tenant_id={name}")
         assert Decimal(total) == by_project.get(name, 0)
     first = ask(f"/v1/storage/dataframes?{window}")["dataframes"]
