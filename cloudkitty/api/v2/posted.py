@@ -18,7 +18,6 @@ from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.rest import errors
 from cloudkitty.storage.base import Storage
 
-
 FIRST_YEAR = 1970
 LAST_YEAR = 9000
 """Calendars of all zones work in between."""
