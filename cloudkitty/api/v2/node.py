@@ -38,6 +38,9 @@ def expose(
     def decorate(function: Handler) -> Handler:
         @functools.wraps(function)
         def call(self: Node, request: Request, response: object, *segments: str) -> Any:
+            if any("\0" in segment for segment in segments):
+                # No database can be asked for it.
+                raise errors.NotFound()
             given = arguments.read_query(query, request)
             if members is not None:
                 given |= arguments.read_body(members, request)

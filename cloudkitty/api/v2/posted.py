@@ -18,6 +18,10 @@ from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.rest import errors
 from cloudkitty.storage.base import Storage
 
+FIRST_YEAR = 1970
+LAST_YEAR = 9000
+"""Calendars of all zones work in between."""
+
 
 def read(forms: Any) -> list[DataFrame]:
     """Read the frames of a request.
@@ -33,9 +37,13 @@ def read(forms: Any) -> list[DataFrame]:
     problems = []
     for place, form in enumerate(forms):
         try:
-            frames.append(DataFrame.from_dict(_with_numbers(form), registry))
+            frame = DataFrame.from_dict(_with_numbers(form), registry)
         except FrameError as error:
             problems += [f"[{place}] {problem}" for problem in error.problems]
+            continue
+        if frame.period.begin.year < FIRST_YEAR or frame.period.end.year > LAST_YEAR:
+            problems.append(f"[{place}] period: is not between {FIRST_YEAR} and {LAST_YEAR}")
+        frames.append(frame)
     if problems:
         raise ValueError("; ".join(problems[:50]))
     return frames

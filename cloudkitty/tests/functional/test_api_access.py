@@ -16,7 +16,7 @@ from cloudkitty.rest.caller import Caller
 from cloudkitty.rest.policy import Policy, build_enforcer
 from cloudkitty.tests import api
 from cloudkitty.tests.functional.test_api_auth import authenticate
-from cloudkitty.tests.routes import Route, of_version_1
+from cloudkitty.tests.routes import Route, routes
 
 HASHMAP = "/v1/rating/module_config/hashmap"
 
@@ -129,7 +129,7 @@ def rules(context: ApiContext, values: dict[str, str]) -> dict[Route, set[str]]:
     )
     client = api.Client(app.build(recording), **CALLERS["admin"])
     found = {}
-    for route in of_version_1(context):
+    for route in routes(context):
         recorder.asked.clear()
         answer = client(route.method, route.url(values), route.document(values))
         assert answer.status_int < 500, f"{route}: {answer.text}"
@@ -139,7 +139,7 @@ def rules(context: ApiContext, values: dict[str, str]) -> dict[Route, set[str]]:
 
 
 def test_there_are_routes_of_the_core_and_of_modules(context: ApiContext) -> None:
-    found = {str(route) for route in of_version_1(context)}
+    found = {str(route) for route in routes(context)}
     assert {
         "GET /",
         "GET /v1/report/total",
@@ -210,7 +210,7 @@ def test_asking_for_the_data_of_others(
     context: ApiContext, who: str, query: dict[str, str]
 ) -> None:
     client = api.Client.of(context, **CALLERS[who])
-    asked = [route for route in of_version_1(context) if set(query) <= set(route.arguments)]
+    asked = [route for route in routes(context) if set(query) <= set(route.arguments)]
     assert asked
     for route in asked:
         answer = client(route.method, route.url(**query), route.document())
@@ -226,7 +226,7 @@ def test_what_the_own_project_sees(context: ApiContext) -> None:
 def test_without_token(context: ApiContext) -> None:
     authenticate(context.conf, "http://127.0.0.1:9/v3")
     client = api.Client.deployed(context)
-    for route in of_version_1(context):
+    for route in routes(context):
         answer = client(route.method, route.url(), route.document())
         if route.path in PUBLIC:
             assert answer.status_int == 200, route

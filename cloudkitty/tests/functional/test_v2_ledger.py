@@ -234,7 +234,11 @@ def test_a_summary_is_the_sum_of_the_points(ask, story, asked) -> None:
         played.play(operation)
     for question in asked:
         ask.conf.set_override("billing_time_zone", question.zone, "api")
-        points = [p for name in played.names for p in ask.points(question, project_id=name)]
+        points = [
+            p
+            for name in (*played.names, *played.put_names)
+            for p in ask.points(question, project_id=name)
+        ]
         unscoped = collections.Counter(point._replace(scope="") for point in points)
         assert collections.Counter(ask.points(question)) == unscoped
         wanted = matching(points, question.filters)
@@ -276,11 +280,16 @@ def test_both_versions_agree(ask, story, begin, length) -> None:
         {"begin": question.begin.isoformat(), "end": question.end.isoformat()}
     )
     by_project = {row["project_id"]: row["rate"] for row in ask.summary(question)}
-    for name in played.names:
+    names = (*played.names, *played.put_names)
+    for name in names:
         total = ask(f"/v1/report/total?{window}&tenant_id={name}")
         assert Decimal(total) == by_project.get(name, 0)
     first = ask(f"/v1/storage/dataframes?{window}")["dataframes"]
-    second = [p for name in played.names for p in ask.points(question, project_id=name)]
+    second = [
+        p
+        for name in (*played.names, *played.put_names)
+        for p in ask.points(question, project_id=name)
+    ]
     assert collections.Counter(
         (
             item["begin"],
