@@ -115,6 +115,12 @@ def prices(frame: DataFrame) -> dict[str, str]:
 # The examples of the page
 
 
+def test_scripts_are_asked_for_each_period_anew(bench: Bench) -> None:
+    bench.script(example("S2"))
+    bench.pipeline.refresh()
+    assert bench.pipeline.steady_until("P", MONDAY) == MONDAY
+
+
 @pytest.mark.parametrize(
     ("scripts", "at", "expected"),
     [
