@@ -55,7 +55,7 @@ def test_scopes(client: Any) -> None:
 
 def test_modules(client: Any) -> None:
     names = [module["module_id"] for module in client.rating.get_module()["modules"]]
-    assert names == ["hashmap", "noop"]
+    assert names == ["hashmap", "noop", "pyscripts"]
     client.rating.update_module(module_id="hashmap", enabled=True, priority=7)
     module = client.rating.get_module(module_id="hashmap")
     assert (module["enabled"], module["priority"]) == (True, 7)
