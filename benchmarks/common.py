@@ -61,7 +61,7 @@ def median_seconds(prepare: Callable[[], Callable[[], object]], repeat: int) -> 
 def report(name: str, figure: float, unit: str, target: float, **extra: Any) -> None:
     """Print one workload as a JSON line; a figure in seconds is good when small, else when
     large."""
-    small_is_good = unit in ("s", "ms", "MiB")
+    small_is_good = unit in ("s", "ms", "MiB", "bytes")
     met = figure <= target if small_is_good else figure >= target
     line = {
         "name": name,
