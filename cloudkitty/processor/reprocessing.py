@@ -76,10 +76,18 @@ class Reprocessor:
         self._batch_size = batch_size
         self._failures: dict[int, tuple[int, datetime.datetime]] = {}
 
-    def step(self, mine: Mine) -> bool:
-        """Do one part of what the unfinished tasks of these scopes ask for; return whether there
-        was anything to do now."""
-        waiting = [task for task in self._tasks.unfinished() if mine(task.scope)]
+    def step(self, mine: Mine, collected: Mine) -> bool:
+        """Do one part of what the unfinished tasks of scopes that are *mine* ask for; return
+        whether there was anything to do now.
+
+        Only the usage of scopes that are *collected* here can be asked for again: another source
+        would have other usage, or none.
+        """
+        waiting = [
+            task
+            for task in self._tasks.unfinished()
+            if mine(task.scope) and (task.mode is Mode.RATE or collected(task.scope))
+        ]
         turn = self._next([task for task in waiting if not self._pauses(task)])
         if turn is not None:
             self._do(turn)
@@ -128,8 +136,10 @@ class Reprocessor:
         contents = {}
         refused: dict[Task, Exception] = {}
         for task in turn.tasks:
-            before = self._storage.stretches(task.scope, turn.window)
             frame = frames[task.scope.scope.identifier]
+            before: Sequence[Stretch] = ()
+            if task.dry_run or not frame.usage:
+                before = self._storage.stretches(task.scope, turn.window)
             if before and not frame.usage:
                 contents[task] = _Content(before, before, _gone(turn.window))
                 continue

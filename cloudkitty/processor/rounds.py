@@ -81,6 +81,11 @@ class ScopeSource:
         self._retry_at = now + back_off(self._failures, FETCH_RETRY, FETCH_RETRY_LONGEST)
         LOG.error("the list of scopes could not be fetched: %s", failure)
 
+    def has(self, state: ScopeState) -> bool:
+        """Return whether the scope and its usage come from where this configuration says."""
+        scope = state.scope
+        return scope == Scope(scope.identifier, **self._identity)
+
     def states(self) -> list[ScopeState]:
         """Return the active scopes on the list, as they stand now."""
         states = self._scopes.states(**self._identity)
@@ -143,7 +148,7 @@ class Rounds:
             states = part_of(self._source.states(), part, len(self._parts))
             waiting = [state for state in states if state.id not in failed]
             batches = self._schedule.batches(waiting, self._clock(), retry=retry)
-            if not batches and not self._reprocessor.step(self._in(part)):
+            if not batches and not self._reprocessor.step(self._in(part), self._source.has):
                 break
             for batch in batches:
                 if stop() or batch.period != batches[0].period:

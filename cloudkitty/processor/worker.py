@@ -104,8 +104,12 @@ class Worker:
         """
         try:
             frames = self.collect(batch)
-            rated, outcome = self._rated(batch, frames)
-            return outcome + self._stored(batch.period, rated)
+            rated, refused = self._rated(batch, frames)
+            outcome = self._stored(batch.period, rated)
+            # After storing: if that fails, the halves come across them again.
+            for state, reason in refused.items():
+                outcome += self._failed(Batch(batch.period, (state,)), reason)
+            return outcome
         except (CollectError, StorageError, RatingError) as error:
             failure = error
         if len(batch.states) == 1 or isinstance(failure, SourceUnavailable):
@@ -166,9 +170,9 @@ class Worker:
 
     def _rated(
         self, batch: Batch, frames: Mapping[str, DataFrame]
-    ) -> tuple[dict[ScopeState, DataFrame], Outcome]:
-        """Return the rated frames without the points to be skipped; a scope whose frame cannot
-        be rated fails alone."""
+    ) -> tuple[dict[ScopeState, DataFrame], dict[ScopeState, Exception]]:
+        """Return the rated frames without the points to be skipped, and why those scopes have
+        none whose frame cannot be rated."""
         self._pipeline.refresh()
         rated: dict[ScopeState, DataFrame] = {}
         refused: dict[ScopeState, Exception] = {}
@@ -178,10 +182,7 @@ class Worker:
                 rated[state] = self.price(state, frame)
             except (RatingError, EvaluationError) as error:
                 refused[state] = error
-        outcome = Outcome()
-        for state, reason in refused.items():
-            outcome += self._failed(Batch(batch.period, (state,)), reason)
-        return rated, outcome
+        return rated, refused
 
     def price(self, state: ScopeState, frame: DataFrame) -> DataFrame:
         """Return the frame with prices and without the points to be skipped.

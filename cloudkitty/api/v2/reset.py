@@ -8,6 +8,7 @@ scope's own periods.
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from cloudkitty import period
 from cloudkitty.db.scopes import ScopeStore
@@ -46,13 +47,9 @@ def reset(
         for _ in range(TRIES):
             if storage.rewind(state, horizon):
                 break
-            [state] = scopes.find(  # noqa: PLW2901 - as it stands now
-                {
-                    "identifier": [state.scope.identifier],
-                    "scope_key": [state.scope.scope_key],
-                    "fetcher": [state.scope.fetcher],
-                    "collector": [state.scope.collector],
-                }
-            )
+            now = scopes.find({name: [text] for name, text in asdict(state.scope).items()})
+            if not now:
+                raise errors.ScopeBusy(scope_id=state.scope.identifier)
+            state = now[0]  # noqa: PLW2901 - as it stands now
         else:
             raise errors.ScopeBusy(scope_id=state.scope.identifier)

@@ -39,9 +39,6 @@ class OpenRuns:
         self._scopes.pop(scope_id, None)
         self._scopes[scope_id] = known
 
-    def forget(self, scope_id: int) -> None:
-        self._scopes.pop(scope_id, None)
-
     def shrink(self) -> None:
         """Forget the scopes used longest ago, until the rest is small enough."""
         size = len(self)

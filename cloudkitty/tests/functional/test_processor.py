@@ -127,6 +127,23 @@ def test_an_amount_too_large_to_keep_fails_its_scope_alone(bench, monkeypatch) -
     assert "1E+200" in bench.state("q").last_error
 
 
+def test_a_failure_is_noted_once_though_another_halves_its_batch(bench, monkeypatch) -> None:
+    rate = bench.pipeline.rate
+
+    def trouble(frame, scope_id, *arguments):
+        if scope_id == "r":
+            raise RatingError("hashmap: no price")
+        frame = rate(frame, scope_id, *arguments)
+        if scope_id == "q":
+            frame.usage["instance"].price[0] = Decimal("1E+200")
+        return frame
+
+    monkeypatch.setattr(bench.pipeline, "rate", trouble)
+    bench.rounds.run()
+    assert bench.rated() == {"p": 5}
+    assert (bench.state("q").failures, bench.state("r").failures) == (1, 1)
+
+
 def test_an_inactive_scope_is_not_rated_and_caught_up_later(bench) -> None:
     bench.rounds.run()
     store = ScopeStore(bench.database)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The past is rated again as tasks ask for it, whole, and without a hole for those who read."""
 
+import dataclasses
 import datetime
 import threading
 from decimal import Decimal
@@ -9,6 +10,7 @@ import pytest
 
 from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.dataframe import Points
+from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.db.tasks import TaskConflict
 from cloudkitty.period import Period
 from cloudkitty.rating.hashmap.records import NewMapping
@@ -254,3 +256,22 @@ def test_an_empty_answer_for_an_empty_period_is_no_news(bench, monkeypatch) -> N
     ask(bench, "p", first=HOURS, last=HOURS + 1)
     bench.rounds.run()
     assert [task.note for task in bench.tasks.list()] == [None]
+
+
+def test_usage_is_not_asked_of_another_source_than_it_came_from(bench, conf) -> None:
+    window = Period(hour(0).begin, hour(1).begin)
+    state = bench.state("p")
+    moved = dataclasses.replace(state.scope, collector="elsewhere")
+    scopes = ScopeStore(bench.database)
+    scopes.change(state, scope=moved, active=True, now=bench.now)
+    bench.prices.set("2")
+    bench.tasks.add([NewTask(state, window, "a test")], bench.now)
+    bench.fetcher.listed = ["q", "r"]
+    bench.rounds.run()
+    assert prices(bench, "p") == ONES
+    [task] = bench.tasks.list()
+    assert task.state is TaskState.WAITING
+    bench.tasks.cancel(task.id, bench.now)
+    bench.tasks.add([NewTask(state, window, "a test", Mode.RATE)], bench.now)
+    bench.rounds.run()
+    assert prices(bench, "p") == [2, *ONES[1:]]
