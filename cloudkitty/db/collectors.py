@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What clients have noted about collectors: which service comes from which, and which are enabled.
 
-Both are kept and shown for clients of the first years; collecting follows the configuration alone.
+What nobody has noted is as configured. The processor reads all notes, in one query, whenever it
+looks for work.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -23,6 +26,18 @@ class CollectorState(NamedTuple):
     enabled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """All of them: the collector of each service, and whether each collector is enabled."""
+
+    mappings: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, bool] = field(default_factory=dict)
+
+    def enabled(self, collector: str) -> bool:
+        """Return whether a collector may be asked: one without a note may."""
+        return self.states.get(collector, True)
+
+
 class CollectorStore:
     """Reads and writes the notes."""
 
@@ -37,6 +52,21 @@ class CollectorStore:
             query = query.where(table.c.collector == collector)
         with self._database.reader() as connection:
             return [CollectorMapping(*row) for row in connection.execute(query)]
+
+    def notes(self) -> Notes:
+        """Return all notes, in one query."""
+        mappings, states = service_to_collector_mappings.c, collector_states.c
+        enabled = sa.case((states.enabled, "yes"), else_="no")
+        query = sa.union_all(
+            sa.select(sa.literal("mapping").label("kind"), mappings.service, mappings.collector),
+            sa.select(sa.literal("state"), states.name, enabled),
+        )
+        with self._database.reader() as connection:
+            rows = connection.execute(query).all()
+        return Notes(
+            {name: value for kind, name, value in rows if kind == "mapping"},
+            {name: value == "yes" for kind, name, value in rows if kind == "state"},
+        )
 
     def mapping(self, service: str) -> CollectorMapping | None:
         """Return the mapping of a service, ``None`` when there is none."""
@@ -58,11 +88,12 @@ class CollectorStore:
             done = connection.execute(table.delete().where(table.c.service == service))
             return bool(done.rowcount)
 
-    def state(self, name: str) -> CollectorState:
-        """Return the state of a collector; one that nobody has enabled is disabled."""
+    def state(self, name: str, *, in_use: bool = False) -> CollectorState:
+        """Return the state of a collector; without a note it is enabled if it is *in_use*."""
         query = sa.select(collector_states.c.enabled).where(collector_states.c.name == name)
         with self._database.reader() as connection:
-            return CollectorState(name, bool(connection.scalar(query)))
+            noted = connection.scalar(query)
+        return CollectorState(name, in_use if noted is None else bool(noted))
 
     def set_state(self, name: str, enabled: bool) -> CollectorState:
         self._put(collector_states, {"name": name}, {"enabled": enabled})

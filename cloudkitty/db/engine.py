@@ -7,6 +7,7 @@ half-way because another process wrote in between; API and processor may share o
 """
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from cloudkitty import period
 from cloudkitty.config import ConfigurationError
 
 SQLITE_BUSY_SECONDS = 60
@@ -30,6 +32,14 @@ _DRIVERS = {
     "mariadb": "mariadb+pymysql",
     "postgresql": "postgresql+psycopg2",
 }
+
+
+_NOW = {
+    "sqlite": "SELECT strftime('%s', 'now')",
+    "mysql": "SELECT UNIX_TIMESTAMP()",
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
+}
+"""Unix time, which no time zone of a server shifts."""
 
 
 class Database:
@@ -78,6 +88,12 @@ class Database:
             connection.execution_options(**{_WRITES: True}, **level)
             with connection.begin():
                 yield connection
+
+    def now(self) -> datetime.datetime:
+        """Return what time it is for the database, in whole seconds."""
+        with self.reader() as connection:
+            seconds = connection.scalar(sa.text(_NOW[self.dialect]))
+        return period.from_epoch(int(seconds))
 
     def dispose(self) -> None:
         """Close the connections of this process."""

@@ -100,7 +100,8 @@ def _refuse_foreign(connection: Connection) -> None:
     if tables & _FOREIGN_TABLES and VERSION_TABLE not in tables:
         raise SchemaError(
             "[database] connection: this database holds the tables of another rating service; "
-            "name an empty database"
+            "name an empty database, and bring over what this one holds with "
+            "cloudkitty-dbsync import-cloudkitty"
         )
 
 

@@ -24,6 +24,8 @@ scopes = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("retry_at", Instant),
     sa.Column("last_error", sa.Text),
+    # When the fetcher first did not list it any more; null while it does.
+    sa.Column("gone_at", Instant),
     sa.UniqueConstraint("identifier", "scope_key", "collector", "fetcher"),
     **TABLE_OPTIONS,
 )
@@ -52,6 +54,20 @@ collector_states = sa.Table(
     METADATA,
     sa.Column("name", sa.String(255), primary_key=True),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    **TABLE_OPTIONS,
+)
+
+coverage_troubles = sa.Table(
+    "coverage_troubles",
+    METADATA,
+    sa.Column("scope_id", sa.Integer, sa.ForeignKey("scopes.id"), primary_key=True),
+    # As rating and storage know it; empty for the scope as a whole.
+    sa.Column("metric", sa.String(255), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    # Of the period that could not be rated: a row about a period of the past says nothing.
+    sa.Column("begin", Instant, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
     **TABLE_OPTIONS,
 )
 

@@ -50,6 +50,16 @@ class Amount(sa.types.TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
+class Sum(Amount):
+    """What many amounts add up to: as ``Amount``, with room for the digits of their number."""
+
+    impl = sa.String(money.TEXT_LENGTH + 20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else money.digits(value)
+
+
 class Instant(sa.types.TypeDecorator[datetime.datetime]):
     """An aware UTC instant, kept as whole seconds since 1970: no zone of a driver, session or
     server can shift it."""

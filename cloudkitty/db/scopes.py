@@ -12,11 +12,16 @@ import sqlalchemy as sa
 from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy.engine import Connection
 
+from cloudkitty.coverage import State
+from cloudkitty.db import troubles
 from cloudkitty.db.engine import Database
 from cloudkitty.db.models import scopes
 from cloudkitty.scope import POSTED, Scope, ScopeState
 
 _ERROR_LENGTH = 2000
+
+_AT_ONCE = 10_000
+"""Scopes changed by one statement: databases have a limit of its arguments."""
 
 
 class ScopeTaken(Exception):
@@ -50,6 +55,24 @@ class ScopeStore:
         with self._database.writer() as connection:
             connection.execute(scopes.insert(), [_row(scope, starts_at, now) for scope in missing])
 
+    def note_listed(
+        self, listed: Collection[Scope], identity: Mapping[str, str], now: datetime.datetime
+    ) -> Sequence[ScopeState]:
+        """Remember of the scopes with these other members of their identity that those which are
+        not *listed* are gone since *now*, unless they were before, and that the others are not.
+
+        :returns: the scopes that have gone, as they were.
+        """
+        known = self.states(**identity, active=None)
+        present = set(listed)
+        gone = [one for one in known if one.gone_at is None and one.scope not in present]
+        back = [one for one in known if one.gone_at is not None and one.scope in present]
+        if gone or back:
+            with self._database.writer() as connection:
+                _set_gone(connection, gone, now)
+                _set_gone(connection, back, None)
+        return gone
+
     def states(
         self, *, scope_key: str, fetcher: str, collector: str, active: bool | None = True
     ) -> Sequence[ScopeState]:
@@ -72,19 +95,22 @@ class ScopeStore:
         active: Collection[bool] | None = None,
         offset: int = 0,
         limit: int | None = None,
+        after: int | None = None,
     ) -> Sequence[ScopeState]:
-        """Return scopes in the order of their ids, a page of them if wanted.
+        """Return scopes in the order in which they were added, a page of them if wanted.
 
-        *wanted* maps members of ``Scope`` to the texts of which it must have one.
+        *wanted* maps members of ``Scope`` to the texts of which it must have one. *offset* counts
+        from behind the scope with the key *after*.
         """
         table = scopes.c
         conditions: list[sa.ColumnElement[bool]] = [table.fetcher != POSTED]
         conditions += [table[name].in_(list(texts)) for name, texts in wanted.items()]
         if active is not None:
             conditions.append(table.active.in_(list(active)))
-        identity = (table.identifier, table.scope_key, table.fetcher, table.collector)
+        if after is not None:
+            conditions.append(table.id > after)
         with self._database.reader() as connection:
-            return _states(connection, sa.and_(sa.true(), *conditions), identity, offset, limit)
+            return _states(connection, sa.and_(*conditions), offset, limit)
 
     def posted(
         self, identifiers: Collection[str], scope_key: str, now: datetime.datetime
@@ -163,20 +189,63 @@ class ScopeStore:
         self.change(state, scope=state.scope, active=active, now=now)
 
     def note_failure(
-        self, states: Collection[ScopeState], error: str, retry_at: datetime.datetime
+        self,
+        states: Collection[ScopeState],
+        error: str,
+        retry_at: datetime.datetime,
+        now: datetime.datetime,
+        metrics: Collection[str] = (),
     ) -> None:
-        """Remember why the next period of these scopes could not be rated, and when it is to be
-        tried again. Rating it forgets this."""
+        """Remember why the next period of these scopes could not be rated, which *metrics* are to
+        blame for that, and when it is to be tried again. Rating it forgets this."""
+        fails = {"failures": scopes.c.failures + 1}
+        self._note(states, error, retry_at, fails, State.FAILING, metrics, now)
+
+    def note_waiting(
+        self,
+        states: Collection[ScopeState],
+        reason: str,
+        retry_at: datetime.datetime,
+        now: datetime.datetime,
+        metrics: Collection[str] = (),
+    ) -> None:
+        """As ``note_failure``, for a period that nobody has failed to rate."""
+        self._note(states, reason, retry_at, {}, State.WAITING, metrics, now)
+
+    def forget_troubles(self, states: Sequence[ScopeState]) -> None:
+        """Forget of scopes which metrics were to blame."""
+        if states:
+            troubles.clear(self._database, states)
+
+    def _note(
+        self,
+        states: Collection[ScopeState],
+        text: str,
+        retry_at: datetime.datetime,
+        values: Mapping[str, Any],
+        state: State,
+        metrics: Collection[str],
+        now: datetime.datetime,
+    ) -> None:
         with self._database.writer() as connection:
             connection.execute(
                 scopes.update()
                 .where(scopes.c.id.in_([state.id for state in states]))
-                .values(
-                    failures=scopes.c.failures + 1,
-                    retry_at=retry_at,
-                    last_error=error[:_ERROR_LENGTH],
-                )
+                .values(retry_at=retry_at, last_error=text[:_ERROR_LENGTH], **values)
             )
+            troubles.note(connection, states, state, text, metrics, now)
+
+
+def _set_gone(
+    connection: Connection, states: Sequence[ScopeState], gone_at: datetime.datetime | None
+) -> None:
+    """Set since when scopes are gone; one that somebody else has found gone before stays so."""
+    fits = scopes.c.gone_at.is_(None) if gone_at else sa.true()
+    for start in range(0, len(states), _AT_ONCE):
+        piece = [state.id for state in states[start : start + _AT_ONCE]]
+        connection.execute(
+            scopes.update().where(scopes.c.id.in_(piece), fits).values(gone_at=gone_at)
+        )
 
 
 def _row(scope: Scope, starts_at: datetime.datetime, now: datetime.datetime) -> dict[str, Any]:
@@ -194,11 +263,10 @@ def _row(scope: Scope, starts_at: datetime.datetime, now: datetime.datetime) -> 
 def _states(
     connection: Connection,
     condition: sa.ColumnElement[bool],
-    order: Sequence[sa.ColumnElement[Any]] = (),
     offset: int = 0,
     limit: int | None = None,
 ) -> list[ScopeState]:
-    statement = sa.select(scopes).where(condition).order_by(*order, scopes.c.id)
+    statement = sa.select(scopes).where(condition).order_by(scopes.c.id)
     if limit is not None:
         statement = statement.offset(offset).limit(limit)
     rows = connection.execute(statement)
@@ -214,6 +282,7 @@ def _states(
             failures=row.failures,
             retry_at=row.retry_at,
             last_error=row.last_error,
+            gone_at=row.gone_at,
         )
         for row in rows
     ]

@@ -69,9 +69,13 @@ class TaskStore:
         newest_first: bool = True,
         offset: int = 0,
         limit: int | None = None,
+        after: int | None = None,
     ) -> Sequence[Task]:
-        """Return a page of tasks, finished ones too, of some scopes or of all."""
+        """Return a page of tasks, finished ones too, of some scopes or of all; *offset* counts
+        from behind the task with the id *after*."""
         statement = _select(newest_first).offset(offset).limit(limit)
+        if after is not None:
+            statement = statement.where(_TASK.id < after if newest_first else _TASK.id > after)
         if identifiers is not None:
             statement = statement.where(_SCOPE.identifier.in_(identifiers))
         with self._database.reader() as connection:

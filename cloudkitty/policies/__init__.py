@@ -7,6 +7,7 @@ from oslo_policy import policy
 from cloudkitty.policies import (
     base,
     collector,
+    coverage,
     dataframes,
     info,
     rating,
@@ -15,12 +16,14 @@ from cloudkitty.policies import (
     scope,
     storage,
     summary,
+    unpriced,
     v2_rating,
 )
 
 NOUNS = (
     base,
     collector,
+    coverage,
     dataframes,
     info,
     rating,
@@ -29,6 +32,7 @@ NOUNS = (
     scope,
     storage,
     summary,
+    unpriced,
     v2_rating,
 )
 

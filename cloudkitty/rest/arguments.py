@@ -13,6 +13,7 @@ import wsme.exc
 import wsme.types
 from wsme.api import FunctionArgument, FunctionDefinition
 
+from cloudkitty.i18n import _
 from cloudkitty.rest import errors
 from cloudkitty.rest.request import FORM_TYPE, Request
 from cloudkitty.rest.types import Value
@@ -95,7 +96,7 @@ def coerce(datatype: Any, value: object, name: str) -> object:
         return _object(datatype, value, name)
     if isinstance(datatype, wsme.types.ArrayType):
         if not isinstance(value, list):
-            raise _invalid(name, value, "Wrong type. Expected a list.")
+            raise _invalid(name, value, _("Wrong type. Expected a list."))
         return [_item(datatype.item_type, item, f"{name}[{n}]") for n, item in enumerate(value)]
     assert isinstance(datatype, Value), f"{datatype} is not one of cloudkitty.rest.types"
     try:
@@ -106,7 +107,7 @@ def coerce(datatype: Any, value: object, name: str) -> object:
 
 def _item(datatype: Any, value: object, name: str) -> object:
     if value is None:
-        raise _invalid(name, value, "A list has no empty places.")
+        raise _invalid(name, value, _("A list has no empty places."))
     return coerce(datatype, value, name)
 
 
@@ -120,11 +121,11 @@ def _object(datatype: Any, value: object, name: str) -> object:
     result = datatype()
     for key, attribute in attributes.items():
         if attribute.mandatory and value.get(key) is None:
-            raise _invalid(key, None, "Mandatory field missing.")
+            raise _invalid(key, None, _("Mandatory field missing."))
         if key not in value:
             continue
         if attribute.readonly:
-            raise _invalid(key, value[key], "Cannot set read only field.")
+            raise _invalid(key, value[key], _("Cannot set read only field."))
         setattr(result, attribute.key, coerce(attribute.datatype, value[key], key))
     return result
 

@@ -25,25 +25,49 @@ from cloudkitty.rest.request import Request
 
 JSON = "application/json"
 
+CREATED = 201
+SEE = 302
+"""What successes with a ``Location`` have for a status."""
+
 Handler = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer whose status or headers are not the usual ones of its function."""
+    """An answer with headers of its own."""
 
     value: object = None
-    status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def created(cls, value: object, location: str) -> "Reply":
-        return cls(value, 201, {"Location": location})
+        return cls(value, {"Location": location})
 
     @classmethod
     def see(cls, location: str) -> "Reply":
         """What a PUT answers: look at the object for the result."""
-        return cls(None, 302, {"Location": location})
+        return cls(None, {"Location": location})
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What is known of a function that answers requests; its handler has it as ``exposure``.
+
+    ``status`` is that of a success, ``path`` how many arguments may be segments of the path, and
+    ``rule`` the policy that is asked, if any.
+    """
+
+    function: Handler
+    status: int
+    path: int
+    rule: str | None
+
+
+@dataclass(frozen=True)
+class TypedExposure(Exposure):
+    """``definition`` has the types of arguments, body and answer."""
+
+    definition: FunctionDefinition
 
 
 def expose(
@@ -53,6 +77,7 @@ def expose(
     status: int = 200,
     path: int = 0,
     rule: str | None = None,
+    asks: str | None = None,
 ) -> Callable[[Handler], Handler]:
     """Make a method ``f(self, request, ...)`` of a controller answer requests.
 
@@ -60,7 +85,8 @@ def expose(
     be returned), *types* are those of its arguments after the request, *body* that of the last
     argument when it is the JSON body as a whole. The first *path* arguments may be segments of the
     path. *rule* is the policy to ask before the call; functions whose check depends on their
-    arguments ask by themselves.
+    arguments ask for *asks* by themselves, which they find as ``request.rule``. *status* is that
+    of every success.
     """
     options = {} if body is None else {"body": body}
 
@@ -73,11 +99,15 @@ def expose(
         @functools.wraps(function)
         def call(self: Controller, request: Request, response: object, *segments: str) -> object:
             values = arguments.read(definition, segments, request)
+            if asks is not None:
+                request.rule = asks
             if rule is not None:
                 self.context.policy.authorize(request.caller, rule)
             return _respond(encode, status, function(self, request, **values))
 
-        call._path_arguments = path  # type: ignore[attr-defined]
+        call.exposure = TypedExposure(  # type: ignore[attr-defined]
+            function, status, path, rule or asks, definition
+        )
         return pecan.expose(content_type=JSON)(call)  # type: ignore[no-any-return]
 
     return decorate
@@ -86,13 +116,16 @@ def expose(
 def _respond(encode: Encoder | None, status: int, answer: object) -> webob.Response:
     if isinstance(answer, webob.Response):
         return answer
-    reply = answer if isinstance(answer, Reply) else Reply(answer, status)
-    if encode is None:
-        response = webob.Response(status=reply.status)
-        del response.content_type
-    else:
-        response = json_response(encode(reply.value), reply.status)
+    reply = answer if isinstance(answer, Reply) else Reply(answer)
+    response = empty(status) if encode is None else json_response(encode(reply.value), status)
     response.headers.update(reply.headers)
+    return response
+
+
+def empty(status: int = 204) -> webob.Response:
+    """Return an answer without a body."""
+    response = webob.Response(status=status)
+    del response.content_type
     return response
 
 
@@ -108,13 +141,17 @@ class Controller:
 
     ``children`` are the nodes below it by name, ``members`` those below one of its objects
     (``<node>/<id>/<name>``), which get the id as their first argument. A function is named after
-    its method; GET is ``get_one`` with an id in the path and ``get_all`` without.
+    its method; GET is ``get_one`` with an id in the path and ``get_all`` without. ``gate`` is a
+    policy that whoever mounts the node asks before anything else.
     """
 
     answers_head: ClassVar[bool] = False
+    old_names: ClassVar[frozenset[str]] = frozenset()
+    """Those of ``children`` that are there for old clients only."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.gate: str | None = None
         self.children: dict[str, Controller] = {}
         self.members: dict[str, Controller] = {}
 
@@ -160,5 +197,5 @@ class Controller:
             ("DELETE", "delete"),
         ):
             function = getattr(self, name, None)
-            if function is not None and function._path_arguments >= segments:
+            if function is not None and function.exposure.path >= segments:
                 yield method, function

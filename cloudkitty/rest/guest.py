@@ -23,8 +23,8 @@ class GuestController(Controller):
 
     def __init__(self, context: Context, root: Any) -> None:
         super().__init__(context)
-        controller = root() if isinstance(root, type) else root
-        self._application = pecan.Pecan(controller, guess_content_type_from_ext=False)
+        self.root = root() if isinstance(root, type) else root
+        self._application = pecan.Pecan(self.root, guess_content_type_from_ext=False)
 
     def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
         return self._serve, path

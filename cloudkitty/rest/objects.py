@@ -14,6 +14,20 @@ def optional(datatype: Any) -> Any:
     return wsattr(datatype, default=None)
 
 
+class _Withheld(wsattr):  # type: ignore[misc]
+    """An attribute that answers may be without."""
+
+
+def withheld(datatype: Any) -> Any:
+    """An attribute that is not in every answer."""
+    return _Withheld(datatype)
+
+
+def may_be_missing(attribute: Any) -> bool:
+    """Whether answers may be without an attribute."""
+    return isinstance(attribute, _Withheld)
+
+
 def mandatory(datatype: Any) -> Any:
     return wsattr(datatype, mandatory=True)
 

@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 import pecan
+from webob.multidict import MultiDict
 
+from cloudkitty import i18n
 from cloudkitty.rest import errors
 from cloudkitty.rest.caller import Caller
 
@@ -25,6 +27,7 @@ _TOO_DEEP = "nested too deeply"
 _CALLER = "cloudkitty.caller"
 _DOCUMENT = "cloudkitty.document"
 _OWNERS = "cloudkitty.owners"
+_RULE = "cloudkitty.rule"
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -61,6 +64,23 @@ class Request(pecan.Request):  # type: ignore[misc]
         """The ids of the objects above the node that the path leads to."""
         owners: list[str] = self.environ.setdefault(_OWNERS, [])
         return owners
+
+    @property
+    def rule(self) -> str:
+        """The policy that the function which answers was declared to ask."""
+        rule: str = self.environ[_RULE]
+        return rule
+
+    @rule.setter
+    def rule(self, rule: str) -> None:
+        self.environ[_RULE] = rule
+
+    @property
+    def GET(self) -> MultiDict:
+        """The arguments of the query string; the framework would also part them at semicolons,
+        which clients may send as they are."""
+        pairs = urllib.parse.parse_qsl(self.query_string, keep_blank_values=True)
+        return MultiDict(pairs)
 
     @property
     def json(self) -> Any:
@@ -111,6 +131,16 @@ class Request(pecan.Request):  # type: ignore[misc]
             return str(pecan.Request.path_info.fget(self))
         except UnicodeError:
             raise errors.BadEncoding(part="path") from None
+
+    @property
+    def language(self) -> str | None:
+        """The locale of the translation that the client likes best, ``None`` for English."""
+        header = self.accept_language
+        if not header:
+            return None
+        offered = i18n.languages()
+        locale = offered[header.lookup([*offered], default_tag="en", default="en")]
+        return None if locale == i18n.ENGLISH else locale
 
     def check_query(self) -> None:
         """Make sure that the query string can be read.

@@ -7,6 +7,7 @@ not at all.
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 import webob
 
@@ -14,13 +15,25 @@ CHUNK = 64 * 1024
 """About how many characters are sent together."""
 
 
+Form = TypeVar("Form")
+
+
+class Streamed(webob.Response, Generic[Form]):
+    """An answer whose JSON has the form that its type names."""
+
+
 def streamed(
     pieces: Iterable[str], content_type: str, stack: contextlib.ExitStack | None = None
-) -> webob.Response:
+) -> Streamed[Any]:
     """Return an answer of these pieces of text; *stack* is closed after the last of them."""
     body = _Body(pieces, stack or contextlib.ExitStack())
     charset = "utf-8" if content_type.startswith("text/") else None
-    return webob.Response(app_iter=body, content_type=content_type, charset=charset)
+    return Streamed(app_iter=body, content_type=content_type, charset=charset)
+
+
+def complete(text: str, content_type: str) -> Streamed[Any]:
+    """Return an answer of this text, with its length."""
+    return Streamed(text.encode(), content_type=content_type, charset=None)
 
 
 class _Body:

@@ -16,19 +16,34 @@ from typing import Any
 import wsme.types
 
 from cloudkitty import money, period
+from cloudkitty.rest import schema
+from cloudkitty.rest.schema import Schema
 
 TRUE = ("true", "t", "yes", "y", "on", "1")
 FALSE = ("false", "f", "no", "n", "off", "0")
+
+_JSON_NAMES = {str: "string", bool: "boolean", int: "integer"}
 
 _DATE_ONLY = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 _LAST_SECOND = datetime.timedelta(days=1) - datetime.timedelta(seconds=1)
 
 
 class Value(wsme.types.UserType):  # type: ignore[misc]
-    """Base of the types below: an empty query value means that it was not given."""
+    """Base of the types below: an empty query value means that it was not given.
+
+    ``taken`` and ``given`` are the JSON schemas of what comes in and of what goes out.
+    """
 
     basetype: type = str
     empty_is_absent = True
+
+    @property
+    def taken(self) -> Schema:
+        return {"type": _JSON_NAMES.get(self.basetype, "string")}
+
+    @property
+    def given(self) -> Schema:
+        return self.taken
 
 
 class TextType(Value):
@@ -40,6 +55,14 @@ class TextType(Value):
     def __init__(self, min_length: int = 0, max_length: int | None = None) -> None:
         self._min = min_length
         self._max = max_length
+
+    @property
+    def taken(self) -> Schema:
+        return schema.bounded_text(self._min, self._max)
+
+    @property
+    def given(self) -> Schema:
+        return {"type": "string"}
 
     def validate(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -59,6 +82,7 @@ class TextType(Value):
 
 class UuidType(Value):
     name = "uuid"
+    taken = {"type": "string", "format": "uuid"}
 
     def validate(self, value: Any) -> str:
         try:
@@ -71,9 +95,20 @@ class AmountType(Value):
     """An exact decimal; a JSON number or a text comes in, a text goes out."""
 
     name = "decimal"
+    given = schema.GIVEN_AMOUNT
+
+    def __init__(self, digits: int = money.INTEGER_DIGITS) -> None:
+        self._digits = digits
+
+    @property
+    def taken(self) -> Schema:
+        return schema.taken_amount(self._digits)
 
     def validate(self, value: Any) -> Decimal:
-        return money.amount(int(value) if isinstance(value, bool) else value)
+        amount = money.amount(int(value) if isinstance(value, bool) else value)
+        if amount and amount.adjusted() >= self._digits:
+            raise ValueError(f"{amount} has more than {self._digits} digits before the point")
+        return amount
 
     def tobasetype(self, value: Decimal) -> str:
         return money.text(value)
@@ -81,6 +116,8 @@ class AmountType(Value):
 
 class InstantType(Value):
     name = "datetime"
+    taken = schema.TAKEN_INSTANT
+    given = schema.GIVEN_NAIVE_INSTANT
 
     def validate(self, value: Any) -> datetime.datetime:
         if isinstance(value, datetime.datetime):
@@ -125,6 +162,8 @@ class WholeNumberType(Value):
 
     name = "integer"
     basetype = int
+    taken = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
+    given = {"type": "integer", "format": "int32"}
 
     def validate(self, value: Any) -> int:
         number = int(money.amount(value))
@@ -139,6 +178,10 @@ class ChoiceType(Value):
     def __init__(self, *choices: str) -> None:
         self.choices: Sequence[str] = choices
 
+    @property
+    def taken(self) -> Schema:
+        return {"type": "string", "enum": [str(choice) for choice in self.choices]}
+
     def validate(self, value: Any) -> str:
         if value not in self.choices:
             raise ValueError(f"Value should be one of: {', '.join(self.choices)}")
@@ -146,18 +189,34 @@ class ChoiceType(Value):
 
 
 class JsonType(Value):
-    """Any JSON value, passed through as it is."""
+    """Any JSON value, passed through as it is.
+
+    As an answer, it is what the return annotation of the function says.
+    """
 
     name = "json"
+    taken = schema.ANYTHING
 
     def tobasetype(self, value: Any) -> Any:
         return value
+
+
+class NullType(JsonType):
+    """Nothing, written as such."""
+
+    name = "null"
+    taken = {"type": "null"}
 
 
 class AttributesType(Value):
     """An object of attribute names to JSON values that are not lists."""
 
     name = "attributes"
+    taken = {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean", "object", "null"]},
+    }
+    given = {"type": "object"}
 
     def validate(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -185,6 +244,7 @@ LastInstant = LastInstantType()
 Flag = FlagType()
 WholeNumber = WholeNumberType()
 Json = JsonType()
+Null = NullType()
 Attributes = AttributesType()
 
 

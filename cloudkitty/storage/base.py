@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from oslo_config import cfg
 
-from cloudkitty.dataframe import DataFrame, Registry
+from cloudkitty.dataframe import DataFrame, Registry, Series
 from cloudkitty.db.engine import Database
 from cloudkitty.period import UTC, Period
 from cloudkitty.scope import Scope, ScopeState
@@ -27,6 +27,13 @@ GROUP_TIME = "time"
 
 class StorageError(Exception):
     """The store could not be read or written; the message says why."""
+
+
+class Purged(StorageError):
+    """Of the time in question only totals are left, which cannot answer it, and are not changed;
+    the message says since when, and what is possible."""
+
+    http_status = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +52,32 @@ class Query:
     filters: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
+Marker = tuple[str | int, ...]
+"""The place of an item in the order of its listing, as the driver writes it. It stays where it is,
+whatever is added to the listing or taken away, the item itself included."""
+
+
+class WrongMarker(ValueError):
+    """This is not the place of any item of the listing."""
+
+
 class ScopedFrame(NamedTuple):
     """The points that one scope has in one period (of one page)."""
 
     scope: Scope
     frame: DataFrame
+
+
+class FreeRun(NamedTuple):
+    """Consecutive points of a series of a scope that cost nothing: ``points`` of them, each of
+    ``qty`` and ``seconds`` long, the first from ``begin`` on."""
+
+    scope: Scope
+    series: Series
+    begin: datetime.datetime
+    seconds: int
+    points: int
+    qty: Decimal
 
 
 class Stretch(NamedTuple):
@@ -62,18 +90,20 @@ class Stretch(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some frames, in the order of period begin, period end, scope; ``total`` counts the points
-    of the whole answer."""
+    of the whole answer. The next page begins behind ``next``; ``None``: there is none."""
 
     total: int
     frames: Sequence[ScopedFrame]
+    next: Marker | None = None
 
 
 class Scan(NamedTuple):
-    """Frames that are read from the store while they are iterated over, once; ``total`` counts
-    the points of the whole answer."""
+    """Frames that are read from the store while they are iterated over, once; ``total`` and
+    ``next`` as in ``Page``."""
 
     total: int
     frames: Iterator[ScopedFrame]
+    next: Marker | None = None
 
 
 class Extremes(NamedTuple):
@@ -103,10 +133,22 @@ class TotalRow:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """One page of sums, ordered by time and then by group values; ``total`` counts all rows."""
+    """One page of sums, ordered by time and then by group values; ``total`` counts all rows. The
+    next page begins behind ``next``; ``None``: there is none."""
 
     total: int
     rows: Sequence[TotalRow]
+    next: Marker | None = None
+
+
+class Removed(NamedTuple):
+    """What one step of a purge has turned into totals: points, of which the rows that they were
+    kept in, and the series, which nothing refers to any more, are gone or cut."""
+
+    scopes: frozenset[int]
+    points: int
+    rows: int
+    series: int
 
 
 class Storage(abc.ABC):
@@ -176,18 +218,31 @@ class Storage(abc.ABC):
         limit: int | None = None,
         *,
         by_metric: bool = False,
+        after: Marker | None = None,
     ) -> AbstractContextManager[Scan]:
         """Open points for reading, ordered and paged as if each were a row.
 
-        All of them are of one state of the store, and memory does not grow with their number.
-        Frames come by period, and one a scope; with *by_metric*, the same points come by period
-        and then by metric, and a frame has one metric.
+        All of them are of one state of the store, and memory does not grow with the number of
+        periods. Frames come by period, and one a scope; with *by_metric*, points come by period
+        and then by metric, and a frame has one metric of one scope. The order of two points
+        never changes: a series stays where it is when its scope is given other names, and when
+        its quantities or prices are. *offset* counts from behind *after*.
+
+        :raises WrongMarker: *after* is not from a scan of this kind.
+        :raises Purged: some of the points are not kept any more.
         """
 
-    def retrieve(self, query: Query, offset: int = 0, limit: int | None = 1000) -> Page:
+    def retrieve(
+        self,
+        query: Query,
+        offset: int = 0,
+        limit: int | None = 1000,
+        *,
+        after: Marker | None = None,
+    ) -> Page:
         """Return points, ordered and paged as if each were a row."""
-        with self.scan(query, offset, limit) as scan:
-            return Page(scan.total, list(scan.frames))
+        with self.scan(query, offset, limit, after=after) as scan:
+            return Page(scan.total, list(scan.frames), scan.next)
 
     @abc.abstractmethod
     def total(
@@ -199,14 +254,23 @@ class Storage(abc.ABC):
         *,
         zone: datetime.tzinfo = UTC,
         extremes: bool = False,
+        after: Marker | None = None,
     ) -> Totals:
-        """Return exact sums of quantities and prices.
+        """Return exact sums of quantities and prices. *offset* counts from behind *after*.
 
         *groupby*: ``type`` (the metric), ``scope``, ``time`` (each period), ``year``, ``month``,
         ``week_of_the_year``, ``day_of_the_year`` (by the calendar of *zone*, from the start of a
         period), or any attribute; an attribute that a point lacks groups as the empty text. A
         groupby attribute goes before a metadata one of the same name.
+
+        :raises WrongMarker: *after* is not from a question with as many groups.
+        :raises Purged: the totals that are left of the points do not tell.
         """
+
+    @abc.abstractmethod
+    def free(self, query: Query) -> AbstractContextManager[Iterator[FreeRun]]:
+        """Open the points of a price of 0 for reading, consecutive equal ones together, in no
+        order."""
 
     @abc.abstractmethod
     def delete(self, query: Query) -> None:
@@ -214,6 +278,39 @@ class Storage(abc.ABC):
 
         :raises StorageError: nothing has been removed.
         """
+
+    def purgeable(
+        self, before: datetime.datetime, scopes: Collection[str] | None = None
+    ) -> Mapping[str, int]:
+        """Return in how many rows each scope keeps points that start before the instant, by its
+        id; scopes without any are left out.
+
+        :raises StorageError: this driver cannot purge.
+        """
+        raise StorageError("[storage] backend: this one cannot purge")
+
+    def purge(
+        self,
+        before: datetime.datetime,
+        zone: datetime.tzinfo,
+        scopes: Collection[str] | None = None,
+        spare: Collection[int] = (),
+    ) -> Iterator[Removed]:
+        """Turn what scopes have before the instant (and before their horizon) into totals by
+        scope, metric and day and month of *zone*; scopes with a key in *spare* stay as they are.
+
+        Each step is done when it is asked for, and is a short transaction: points are there or
+        their totals are. What has been done stays when the rest is not asked for, and is not
+        done again.
+
+        :raises StorageError: the step has not been done, or this driver cannot purge.
+        """
+        raise StorageError("[storage] backend: this one cannot purge")
+
+    def purged_until(self, scope_ids: Collection[int]) -> Mapping[int, datetime.datetime]:
+        """Return the instant before which a scope's points have become totals, by its key; of
+        scopes that keep all, there is none."""
+        return {}
 
     @abc.abstractmethod
     def scopes_with_data(self, begin: datetime.datetime, end: datetime.datetime) -> Sequence[str]:

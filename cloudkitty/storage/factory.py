@@ -3,10 +3,12 @@
 
 from oslo_config import cfg
 
-from cloudkitty import plugins
+from cloudkitty import configfiles, plugins
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.storage.base import Storage
+
+LEDGER = "sqlalchemy"
 
 
 def build(conf: cfg.ConfigOpts, database: Database, registry: Registry) -> Storage:
@@ -14,6 +16,17 @@ def build(conf: cfg.ConfigOpts, database: Database, registry: Registry) -> Stora
 
     :raises ConfigurationError: there is no such store.
     """
+    return driver(conf)(conf, database, registry)
+
+
+def driver(conf: cfg.ConfigOpts) -> type[Storage]:
+    """Return the class of the configured store.
+
+    :raises ConfigurationError: there is no such store.
+    """
     namespace = plugins.STORAGES_V1 if conf.storage.version == 1 else plugins.STORAGES
-    driver: type[Storage] = plugins.load_class(namespace, conf.storage.backend, "[storage] backend")
-    return driver(conf, database, registry)
+    name = conf.storage.backend
+    if name in configfiles.OLD_STORES and name not in plugins.names(namespace):
+        name = LEDGER
+    found: type[Storage] = plugins.load_class(namespace, name, "[storage] backend")
+    return found

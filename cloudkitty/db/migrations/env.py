@@ -5,6 +5,7 @@ from alembic import context
 
 from cloudkitty.db import models  # noqa: F401
 from cloudkitty.db.schema import METADATA
+from cloudkitty.importer import models as importer_models  # noqa: F401
 from cloudkitty.rating.hashmap import models as hashmap_models  # noqa: F401
 from cloudkitty.rating.pyscripts import models as pyscripts_models  # noqa: F401
 

@@ -14,9 +14,21 @@ from cloudkitty.db import migration
 from cloudkitty.db.engine import Database, DatabaseErrors, explain
 from cloudkitty.period import UTC, Period
 from cloudkitty.scope import ScopeState
-from cloudkitty.storage.base import Query, Scan, Storage, StorageError, Stretch, Totals
-from cloudkitty.storage.sqlalchemy import stretches
+from cloudkitty.storage.base import (
+    FreeRun,
+    Marker,
+    Query,
+    Removed,
+    Scan,
+    Storage,
+    StorageError,
+    Stretch,
+    Totals,
+)
+from cloudkitty.storage.sqlalchemy import kept, stretches
 from cloudkitty.storage.sqlalchemy.editor import Editor
+from cloudkitty.storage.sqlalchemy.points import PointReader
+from cloudkitty.storage.sqlalchemy.purger import Purger
 from cloudkitty.storage.sqlalchemy.queries import Reader
 from cloudkitty.storage.sqlalchemy.writer import Appender, Content, content_of
 
@@ -29,8 +41,9 @@ class SqlAlchemyStorage(Storage):
 
     def __init__(self, conf: cfg.ConfigOpts, database: Database, registry: Registry) -> None:
         super().__init__(conf, database, registry)
-        self._appender = Appender(database, registry)
+        self._appender = Appender(database, registry, conf.orchestrator.cached_series)
         self._editor = Editor(database)
+        self._purger = Purger(database)
 
     def init(self) -> None:
         with self._explained():
@@ -97,9 +110,10 @@ class SqlAlchemyStorage(Storage):
         limit: int | None = None,
         *,
         by_metric: bool = False,
+        after: Marker | None = None,
     ) -> Iterator[Scan]:
-        with self._reading(query) as reader:
-            yield reader.scan(offset, limit, by_metric)
+        with self._explained(), self.database.reader() as connection:
+            yield PointReader(connection, query, by_metric).scan(offset, limit, after)
 
     def total(
         self,
@@ -110,9 +124,16 @@ class SqlAlchemyStorage(Storage):
         *,
         zone: datetime.tzinfo = UTC,
         extremes: bool = False,
+        after: Marker | None = None,
     ) -> Totals:
         with self._reading(query) as reader:
-            return reader.totals(groupby, offset, limit, zone, extremes)
+            return reader.totals(groupby, offset, limit, zone, extremes, after)
+
+    @contextmanager
+    def free(self, query: Query) -> Iterator[Iterator[FreeRun]]:
+        with self._reading(query) as reader:
+            reader.refuse_purged("it is not known which points had no price")
+            yield reader.free()
 
     def delete(self, query: Query) -> None:
         with self._reading(query) as reader:
@@ -127,6 +148,30 @@ class SqlAlchemyStorage(Storage):
             begin, end = reader.begin, reader.end
         with self._explained():
             self._editor.delete(begin, end, chosen)
+
+    def purgeable(
+        self, before: datetime.datetime, scopes: Collection[str] | None = None
+    ) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        with self._explained():
+            for one in self._purger.waiting(calendar.epoch(before), scopes):
+                found[one.identifier] = found.get(one.identifier, 0) + one.runs
+        return found
+
+    def purge(
+        self,
+        before: datetime.datetime,
+        zone: datetime.tzinfo,
+        scopes: Collection[str] | None = None,
+        spare: Collection[int] = (),
+    ) -> Iterator[Removed]:
+        with self._explained():
+            yield from self._purger.steps(calendar.epoch(before), zone, scopes, spare)
+
+    def purged_until(self, scope_ids: Collection[int]) -> Mapping[int, datetime.datetime]:
+        with self._explained(), self.database.reader() as connection:
+            found = kept.cuts(connection, scope_ids)
+        return {scope_id: calendar.from_epoch(cut) for scope_id, cut in found.items()}
 
     def scopes_with_data(self, begin: datetime.datetime, end: datetime.datetime) -> Sequence[str]:
         with self._reading(Query(begin, end)) as reader:

@@ -3,18 +3,23 @@
 going back to an earlier horizon.
 
 Every change is one transaction under the locks of the scopes concerned: a reader sees the old
-content or the new one. Runs stay in canonical form.
+content or the new one. Runs stay in canonical form. What has been purged is not changed: a point
+that came again would count twice.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
 from cloudkitty import period
 from cloudkitty.dataframe import DataFrame, Series
 from cloudkitty.db.engine import Database
+from cloudkitty.db.models import scopes
 from cloudkitty.scope import ScopeState
-from cloudkitty.storage.base import Stretch
-from cloudkitty.storage.sqlalchemy import models, runs, statements
+from cloudkitty.storage.base import Purged, Stretch
+from cloudkitty.storage.sqlalchemy import kept, models, runs, statements
 from cloudkitty.storage.sqlalchemy.keys import SeriesKeys
 from cloudkitty.storage.sqlalchemy.statements import StoredRuns
 from cloudkitty.storage.sqlalchemy.writer import content_of
@@ -43,6 +48,7 @@ class Editor:
                 for state, by_series in fresh.items()
                 if state.id in locked and locked[state.id].horizon == _epoch(state)
             }
+            _refuse_purged(connection, dict.fromkeys(current, begin))
             wanted = {scope_id: list(by_series) for scope_id, by_series in current.items()}
             keys = self._keys.of(connection, wanted)
             near = statements.runs_near(connection, list(current), begin, end)
@@ -75,13 +81,20 @@ class Editor:
         with self._database.writer() as connection:
             locked = statements.lock(connection, list(fresh))
             keys = self._keys.of(connection, {s: list(points) for s, points in fresh.items()})
+            _refuse_purged(
+                connection,
+                {
+                    scope_id: min(run.begin for many in of.values() for run in many)
+                    for scope_id, of in fresh.items()
+                },
+            )
             starts = [run.begin for of in fresh.values() for many in of.values() for run in many]
             ends = [run.end for of in fresh.values() for many in of.values() for run in many]
             near = statements.runs_near(connection, list(fresh), min(starts), max(ends))
+            before: StoredRuns = {}
+            after: StoredRuns = {}
             for scope_id, points in fresh.items():
                 horizon = locked[scope_id].horizon
-                before: StoredRuns = {}
-                after: StoredRuns = {}
                 for series, many in points.items():
                     key = keys[scope_id, series]
                     before[key] = near[scope_id][key]
@@ -89,7 +102,7 @@ class Editor:
                     after[key] = [
                         statements.as_stored(run, horizon) for run in runs.put(known, many)
                     ]
-                statements.rewrite(connection, before, after)
+            statements.rewrite(connection, before, after)
             statements.move_version(connection, list(fresh))
 
     def delete(self, begin: int, end: int, chosen: Mapping[int, Collection[int] | None]) -> None:
@@ -97,6 +110,7 @@ class Editor:
         given series (``None``: all)."""
         with self._database.writer() as connection:
             locked = statements.lock(connection, list(chosen))
+            _refuse_purged(connection, dict.fromkeys(chosen, begin))
             near = statements.runs_near(connection, list(chosen), begin, end)
             moved = []
             for scope_id, keys in chosen.items():
@@ -116,6 +130,7 @@ class Editor:
             locked = statements.lock(connection, [state.id])[state.id]
             if locked.horizon != _epoch(state):
                 return False
+            _refuse_purged(connection, {state.id: instant})
             first = min(instant, locked.horizon or instant)
             near = statements.runs_near(connection, [state.id], first, models.OPEN)[state.id]
             after = _without(near, instant, models.OPEN, locked.horizon, instant)
@@ -123,6 +138,19 @@ class Editor:
             statements.move_horizon(connection, [state.id], instant)
             statements.move_version(connection, [state.id])
         return True
+
+
+def _refuse_purged(connection: Connection, begins: Mapping[int, int]) -> None:
+    """Make sure that nothing of the scopes has been purged from these instants on.
+
+    :raises Purged: some has been.
+    """
+    cuts = kept.cuts(connection, list(begins))
+    for scope_id, cut in sorted(cuts.items()):
+        if begins[scope_id] < cut:
+            named = sa.select(scopes.c.identifier).where(scopes.c.id == scope_id)
+            name = connection.execute(named).scalar_one()
+            raise Purged(kept.refusal_to_change(name, cut))
 
 
 def _without(

@@ -37,30 +37,40 @@ class SeriesKeys:
         wanted: Mapping[int, Sequence[Series]],
         has_history: Callable[[int], bool] = lambda _scope_id: True,
     ) -> dict[tuple[int, Series], int]:
-        """Return the key of each series, by scope; series that have no row get one.
+        """Return the key of each series, by scope; series that have no row get one. See ``each``
+        for *has_history*."""
+        every = {(scope_id, series): 0 for scope_id, many in wanted.items() for series in many}
+        return dict(zip(every, self.each(connection, [*every], has_history), strict=True))
+
+    def each(
+        self,
+        connection: Connection,
+        wanted: Sequence[tuple[int, Series]],
+        has_history: Callable[[int], bool] = lambda _scope_id: True,
+    ) -> list[int]:
+        """Return the key of each series, given with its scope and once only; series that have no
+        row get one.
 
         *has_history* tells whether a scope may have series at all.
         """
-        forms = {
-            (scope_id, series): self._encoder.stored_form(series)
-            for scope_id, many in wanted.items()
-            for series in many
-        }
+        forms = [self._encoder.stored_form(series) for _scope_id, series in wanted]
+        scope_ids = [scope_id for scope_id, _series in wanted]
+        old = {scope_id for scope_id in set(scope_ids) if has_history(scope_id)}
         known = statements.series_keys(
             connection,
             {
                 (scope_id, form.digest)
-                for (scope_id, _series), form in forms.items()
-                if has_history(scope_id)
+                for scope_id, form in zip(scope_ids, forms, strict=True)
+                if scope_id in old
             },
         )
-        keys: dict[tuple[int, Series], int] = {}
+        keys = []
         rows = []
-        for (scope_id, series), form in forms.items():
-            key = known.get((scope_id, form.digest))
+        for scope_id, form in zip(scope_ids, forms, strict=True):
+            key = known.get((scope_id, form.digest)) if known else None
             if key is None:
                 key = self._ids.take()
                 rows.append((key, scope_id, *form))
-            keys[scope_id, series] = key
+            keys.append(key)
         bulk.insert(connection, models.series, SERIES_COLUMNS, rows)
         return keys

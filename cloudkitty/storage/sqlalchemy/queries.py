@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the ledger: points again, sums, and who has any.
+"""Reading the ledger: runs, sums, and who has any.
 
 Every question is answered from one state of the database, by a fixed number of queries, with
 work that grows with the runs in the window and not with points.
 """
 
+import bisect
 import datetime
+import functools
 import itertools
 import json
 from collections import defaultdict
@@ -17,33 +19,33 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudkitty import money, period
-from cloudkitty.dataframe import DataFrame, Points, Registry, Scalar, Series
+from cloudkitty.dataframe import Registry, Scalar, Series
 from cloudkitty.db.models import scopes
-from cloudkitty.period import Period
 from cloudkitty.scope import Scope
 from cloudkitty.storage.base import (
     GROUP_SCOPE,
     GROUP_TIME,
     GROUP_TYPE,
     Extremes,
+    FreeRun,
+    Marker,
+    Purged,
     Query,
-    Scan,
-    ScopedFrame,
     TotalRow,
     Totals,
 )
-from cloudkitty.storage.sqlalchemy import bulk, encoding, models, runs
+from cloudkitty.storage.sqlalchemy import bulk, encoding, gathering, kept, markers, models, runs
 
 CALENDAR = period.CALENDAR_UNITS
+
+_RUNS_AHEAD = 1000
+"""How many runs' series are read together."""
 
 GroupOf = Callable[[int, str, int | None], tuple[str, ...]]
 """Gives the values of the group that a run is in: by scope, metric and series."""
 
 SERIES_KEPT = 20_000
 """Most series that reading points keeps in memory."""
-
-SERIES_AHEAD = 1000
-"""How many points' series are read together."""
 
 
 class Account(NamedTuple):
@@ -102,12 +104,15 @@ class Reader:
 
     # -- what the question is about -------------------------------------------------------------
 
-    def _restrict(self, statement: sa.Select[Any]) -> sa.Select[Any]:
-        """Limit a statement over series to the scopes and metrics asked for."""
+    def _restrict(
+        self, statement: sa.Select[Any], table: sa.Table = models.series
+    ) -> sa.Select[Any]:
+        """Limit a statement over series, or another table that has both, to the scopes and metrics
+        asked for."""
         if self._query.scopes is not None:
-            statement = statement.where(models.series.c.scope_id.in_(list(self.accounts)))
+            statement = statement.where(table.c.scope_id.in_(list(self.accounts)))
         if self._query.metrics is not None:
-            statement = statement.where(models.series.c.metric.in_(list(self._query.metrics)))
+            statement = statement.where(table.c.metric.in_(list(self._query.metrics)))
         return statement
 
     def attributes(self, names: Collection[str] = ()) -> dict[int, dict[str, str]]:
@@ -129,9 +134,9 @@ class Reader:
                     self._attributes[key] = texts
         return self._attributes
 
-    def _rows(self) -> Iterator[Any]:
+    def _rows(self, *conditions: sa.ColumnElement[bool]) -> Iterator[Any]:
         """Yield the matching runs that overlap the window, amounts as their texts: series,
-        scope, metric, begin, end, step, quantity, price."""
+        scope, metric, begin, end, step, quantity, price. *conditions* are about the runs."""
         if self._nothing():
             return
         table = models.runs.c
@@ -147,7 +152,7 @@ class Reader:
                 sa.type_coerce(table.price, sa.String),
             )
             .join_from(models.runs, models.series, table.series_id == models.series.c.id)
-            .where(table.end > self.begin, table.begin < self.end)
+            .where(table.end > self.begin, table.begin < self.end, *conditions)
         )
         chosen = self.attributes() if self._query.filters else None
         horizons = {key: account.horizon for key, account in self.accounts.items()}
@@ -166,63 +171,74 @@ class Reader:
                 found.append(Stored(key, scope_id, metric, run))
         return found
 
+    def free(self) -> Iterator[FreeRun]:
+        """Yield the points without a price, by run."""
+        shelf = Shelf(self._connection)
+        rows = self._rows(models.runs.c.price == money.ZERO)
+        while piece := list(itertools.islice(rows, _RUNS_AHEAD)):
+            shelf.fetch({row[0] for row in piece})
+            for key, scope_id, _metric, begin, end, step, qty, _price in piece:
+                run = runs.clip(
+                    runs.Run(begin, end, step, Decimal(qty), money.ZERO), self.begin, self.end
+                )
+                if run is not None:
+                    yield FreeRun(
+                        self.accounts[scope_id].scope,
+                        shelf.series[key],
+                        period.from_epoch(run.begin),
+                        step,
+                        (run.end - run.begin) // step,
+                        run.qty,
+                    )
+
     def series(self, keys: Collection[int]) -> dict[int, Series]:
         """Return series by their keys."""
-        shelf = _Shelf(self._connection)
+        shelf = Shelf(self._connection)
         shelf.fetch(keys)
         return shelf.series
 
     def _nothing(self) -> bool:
         return not self.accounts or self._query.metrics == [] or self.begin >= self.end
 
-    # -- points -------------------------------------------------------------------------------
+    # -- what has been purged -------------------------------------------------------------------
 
-    def scan(self, offset: int, limit: int | None, by_metric: bool) -> Scan:
-        """Return points, ordered and paged by period, scope, metric and series.
+    def refuse_purged(self, what: str) -> None:
+        """Make sure that no point of the window has been purged; *what* cannot be had then.
 
-        With *by_metric*, the points of one period come metric by metric.
+        :raises Purged: some have been.
         """
-        found = self.stored()
-        slots = runs.slots((stored.run for stored in found), self.begin, self.end)
-        wanted = runs.page(slots, offset, limit)
-        return Scan(sum(slot.points for slot in slots), self._frames(found, wanted, by_metric))
-
-    def _frames(
-        self,
-        found: Iterable[Stored],
-        wanted: Sequence[tuple[runs.Slot, int, int | None]],
-        by_metric: bool,
-    ) -> Iterator[ScopedFrame]:
-        if not wanted:
+        if self._nothing():
             return
-        ordered = self._ordered(found, wanted[0][0].begin, wanted[-1][0].end)
-        shelf = _Shelf(self._connection)
-        for slot, skip, take in wanted:
-            live = [stored for stored in ordered if _lives(stored.run, slot)]
-            many = live[skip : None if take is None else skip + take]
-            if by_metric:
-                many.sort(key=lambda stored: stored.metric)
-            stretch = Period(period.from_epoch(slot.begin), period.from_epoch(slot.end))
-            for group in _grouped(many, by_metric):
-                shelf.fetch(group.keys)
-                usage: dict[str, Points] = defaultdict(Points)
-                for stored in group.points:
-                    series = shelf.series[stored.series_id]
-                    usage[stored.metric].append(series, stored.run.qty, stored.run.price)
-                scope = self.accounts[group.points[0].scope_id].scope
-                yield ScopedFrame(scope, DataFrame(stretch, usage))
+        touching = kept.touching(self._connection, self._restrict, self.begin, self.end)
+        concerned = {row.scope_id for row in touching}
+        if concerned:
+            raise Purged(kept.refusal(self._cut(concerned), what))
 
-    def _ordered(self, found: Iterable[Stored], begin: int, end: int) -> list[Stored]:
-        """Return the runs with points in the window, in the order of points of one period."""
-        live = [stored for stored in found if runs.count(stored.run, begin, end)]
-        return sorted(
-            live,
-            key=lambda stored: (
-                self.accounts[stored.scope_id].scope,
-                stored.metric,
-                stored.series_id,
-            ),
-        )
+    def _kept(self, label_of: kept.LabelOf) -> list[tuple[Hashable, kept.Kept]]:
+        """Return the totals of what has been purged in the window.
+
+        :raises Purged: the window divides one.
+        """
+        if self._nothing():
+            return []
+        try:
+            return list(kept.read(self._connection, self._restrict, self.begin, self.end, label_of))
+        except kept.Divided as divided:
+            row = divided.row
+        day = f"{row.metric} from {kept.told(row.first)} to {kept.told(row.last)} is one sum"
+        what = f"a window, or a calendar day, must have all of it or nothing, and {day}"
+        raise Purged(kept.refusal(self._cut([row.scope_id]), what))
+
+    def _cut(self, scope_ids: Collection[int]) -> int:
+        return max(kept.cuts(self._connection, scope_ids).values())
+
+    def _refuse_beyond_totals(self, groupby: Sequence[str], names: Collection[str]) -> None:
+        """Make sure that nothing is asked of purged points that their totals do not tell."""
+        beyond = sorted(names) + [GROUP_TIME] * (GROUP_TIME in groupby)
+        if beyond:
+            self.refuse_purged(f"there is no group by {', '.join(beyond)}")
+        if self._query.filters:
+            self.refuse_purged(f"there is no filter by {', '.join(sorted(self._query.filters))}")
 
     # -- sums ---------------------------------------------------------------------------------
 
@@ -233,27 +249,74 @@ class Reader:
         limit: int | None,
         zone: datetime.tzinfo,
         extremes: bool,
+        after: Marker | None = None,
     ) -> Totals:
         """Return sums by group; see ``Storage.total``."""
         plain = [name for name in groupby if name not in (GROUP_TIME, *CALENDAR)]
         names = set(plain) - {GROUP_SCOPE, GROUP_TYPE}
+        self._refuse_beyond_totals(groupby, names)
         attributes = self.attributes(names) if names else None
 
         def group_of(scope_id: int, metric: str, series: int | None) -> tuple[str, ...]:
             known = attributes[series] if attributes is not None and series is not None else {}
             return tuple([self._value(name, scope_id, metric, known) for name in plain])
 
-        if GROUP_TIME in groupby and not extremes:
+        sums: dict[Hashable, _Sum] | None = None
+        if not (names or extremes or self._query.filters) and len(plain) == len(groupby):
+            sums = self._by_scope_and_metric(group_of)
+        elif GROUP_TIME in groupby and not extremes:
             sums = self._by_period(group_of)
-        else:
+        if sums is None:
             sums = self._by_amount(
                 groupby, zone, group_of, with_series=bool(names), extremes=extremes
             )
+        if not names and GROUP_TIME not in groupby and not self._query.filters:
+            self._add_kept(sums, groupby, zone, group_of, extremes=extremes)
         found = sorted(
             (self._row(groupby, key, total, zone) for key, total in sums.items()),
             key=lambda row: (row.begin, row.end, row.group),
         )
-        return Totals(len(found), found[offset : None if limit is None else offset + limit])
+        columns = len(groupby) - (GROUP_TIME in groupby)
+        return _page(found, offset, limit, after, columns)
+
+    def _add_kept(
+        self,
+        sums: "dict[Hashable, _Sum]",
+        groupby: Sequence[str],
+        zone: datetime.tzinfo,
+        group_of: GroupOf,
+        *,
+        extremes: bool,
+    ) -> None:
+        """Add the totals of purged points to the sums of the others."""
+        units = [unit for unit in groupby if unit in CALENDAR]
+
+        @functools.cache
+        def label_of(start: int) -> Hashable:
+            return _label(period.from_epoch(start), units, zone) if units else ()
+
+        with localcontext(money.EXACT):
+            for label, row in self._kept(label_of):
+                group = group_of(row.scope_id, row.metric, None)
+                sums.setdefault((label, group), _Sum()).add_kept(row, extremes)
+
+    def _by_scope_and_metric(self, group_of: GroupOf) -> "dict[Hashable, _Sum] | None":
+        """Return sums by group, when the group is known by scope and metric; ``None`` when the
+        database cannot help."""
+        if self._nothing():
+            return {}
+        everyone = list(self.accounts) if self._query.scopes is None else []
+        sums: dict[Hashable, _Sum] = {}
+        try:
+            with localcontext(money.EXACT):
+                for scope_id, metric, points, qty, price in gathering.read(
+                    self._connection, self._restrict, self.begin, self.end, everyone
+                ):
+                    total = sums.setdefault(((), group_of(scope_id, metric, None)), _Sum())
+                    total.add_sums(qty, price, points)
+        except gathering.Cut:
+            return None
+        return sums
 
     def _by_amount(
         self,
@@ -328,12 +391,14 @@ class Reader:
     ) -> TotalRow:
         label, group = key
         begin, end = self._query.begin, self._query.end
+        if not label:
+            return TotalRow(begin, end, total.qty, total.price, group, total.points, total.extremes)
         units: Sequence[str] = ()
         if GROUP_TIME in groupby:
             begin, end = map(period.from_epoch, label)
             attributes = period.calendar_attributes(begin, zone)
             units = [attributes[unit] for unit in groupby if unit in CALENDAR]
-        elif label:
+        else:
             year, units = label
             begin, end = _within_year(year, begin, end, zone)
         calendar, others = iter(units), iter(group)
@@ -345,43 +410,26 @@ class Reader:
     # -- who ----------------------------------------------------------------------------------
 
     def scopes_with_data(self) -> list[str]:
-        """Return the ids of scopes with a point in the window, sorted."""
-        return sorted({self.accounts[stored.scope_id].scope.identifier for stored in self.stored()})
+        """Return the ids of scopes with a point in the window, sorted.
+
+        :raises Purged: of one, this cannot be told.
+        """
+        known = {stored.scope_id for stored in self.stored()}
+        doubtful = []
+        if not self._nothing():
+            for row in kept.touching(self._connection, self._restrict, self.begin, self.end):
+                if self.begin <= row.first or row.last < self.end:
+                    known.add(row.scope_id)
+                else:
+                    doubtful.append(row.scope_id)
+        doubtful = [scope_id for scope_id in doubtful if scope_id not in known]
+        if doubtful:
+            what = "whether a scope has points in a part of a day is not known"
+            raise Purged(kept.refusal(self._cut(doubtful), what))
+        return sorted({self.accounts[scope_id].scope.identifier for scope_id in known})
 
 
-def _lives(run: runs.Run, slot: runs.Slot) -> bool:
-    """Return whether *run* has the point that this period is made of."""
-    return (
-        run.begin <= slot.begin < run.end
-        and run.step == slot.end - slot.begin
-        and (slot.begin - run.begin) % run.step == 0
-    )
-
-
-class _Group(NamedTuple):
-    """Points of one frame, and the keys of the series to have at hand for them and for some of
-    those that follow."""
-
-    points: list[Stored]
-    keys: list[int]
-
-
-def _grouped(many: Sequence[Stored], by_metric: bool) -> Iterator[_Group]:
-    """Cut the points of one period into frames."""
-    place = known = 0
-    for _frame, points in itertools.groupby(
-        many, lambda stored: (stored.scope_id, stored.metric if by_metric else None)
-    ):
-        group = list(points)
-        keys: list[int] = []
-        if place + len(group) > known:
-            known = place + max(len(group), SERIES_AHEAD)
-            keys = [stored.series_id for stored in many[place:known]]
-        place += len(group)
-        yield _Group(group, keys)
-
-
-class _Shelf:
+class Shelf:
     """Series by key, read when they are needed; not many more than ``SERIES_KEPT`` stay."""
 
     def __init__(self, connection: Connection) -> None:
@@ -415,39 +463,82 @@ class _Sum:
         self.points = points
         self.extremes: Extremes | None = None
 
-    def add(self, qty: Decimal, price: Decimal, points: int, extremes: bool) -> None:
-        self.qty += qty * points
-        self.price += price * points
+    def add_sums(self, qty: Decimal, price: Decimal, points: int) -> None:
+        self.qty += qty
+        self.price += price
         self.points += points
+
+    def add(self, qty: Decimal, price: Decimal, points: int, extremes: bool) -> None:
+        self.add_sums(qty * points, price * points, points)
         if extremes:
-            before = self.extremes or Extremes(qty, qty, price, price)
-            self.extremes = Extremes(
-                min(before.min_qty, qty),
-                max(before.max_qty, qty),
-                min(before.min_price, price),
-                max(before.max_price, price),
-            )
+            self._widen(Extremes(qty, qty, price, price))
+
+    def add_kept(self, row: kept.Kept, extremes: bool) -> None:
+        """Add the total of points that have been purged."""
+        self.add_sums(row.qty, row.price, row.points)
+        if extremes:
+            self._widen(row.extremes)
+
+    def _widen(self, added: Extremes) -> None:
+        before = self.extremes or added
+        self.extremes = Extremes(
+            min(before.min_qty, added.min_qty),
+            max(before.max_qty, added.max_qty),
+            min(before.min_price, added.min_price),
+            max(before.max_price, added.max_price),
+        )
+
+
+def _page(
+    ordered: Sequence[TotalRow],
+    offset: int,
+    limit: int | None,
+    after: Marker | None,
+    columns: int,
+) -> Totals:
+    """Return a page of rows, which have that many *columns* of groups.
+
+    :raises WrongMarker: *after* is not the place of such a row.
+    """
+    if after is not None:
+        begin, end, *group = markers.checked(after, (int, int, *[str] * columns))
+        offset += bisect.bisect_right(ordered, (begin, end, tuple(group)), key=_place)
+    rows = ordered[offset : None if limit is None else offset + limit]
+    more = bool(rows) and offset + len(rows) < len(ordered)
+    if not more:
+        return Totals(len(ordered), rows)
+    first, last, groups = _place(rows[-1])
+    return Totals(len(ordered), rows, (first, last, *groups))
+
+
+def _place(row: TotalRow) -> tuple[int, int, tuple[str, ...]]:
+    """Return where a row stands among others."""
+    return period.epoch(row.begin), period.epoch(row.end), row.group
 
 
 def _calendar(
     units: Sequence[str], first: int, last: int, zone: datetime.tzinfo
 ) -> list[tuple[int, int, Hashable]]:
-    """Return the days of a stretch of time, those with equal labels joined.
-
-    The label is the year and the values of the units, so that equal units of different years
-    stay apart.
-    """
+    """Return the days of a stretch of time, those with equal labels joined."""
     joined: list[tuple[int, int, Hashable]] = []
     if first >= last:
         return joined
     for begin, end in period.days(period.from_epoch(first), period.from_epoch(last), zone):
-        attributes = period.calendar_attributes(begin, zone)
-        label = (int(attributes["year"]), tuple(attributes[unit] for unit in units))
+        label = _label(begin, units, zone)
         if joined and joined[-1][2] == label:
             joined[-1] = (joined[-1][0], period.epoch(end), label)
         else:
             joined.append((period.epoch(begin), period.epoch(end), label))
     return joined
+
+
+def _label(
+    moment: datetime.datetime, units: Sequence[str], zone: datetime.tzinfo
+) -> tuple[int, tuple[str, ...]]:
+    """Return the year and the values of the units, so that equal units of different years stay
+    apart."""
+    attributes = period.calendar_attributes(moment, zone)
+    return int(attributes["year"]), tuple(attributes[unit] for unit in units)
 
 
 def _within_year(

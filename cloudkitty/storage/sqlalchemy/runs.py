@@ -161,38 +161,42 @@ def advance(
 
 
 class Slot(NamedTuple):
-    """One period on a time line of many runs: its points' start and end, and how many there are."""
+    """One period on a time line of many runs: its points' start and end, how many there are, and
+    how many of them are the first of their run."""
 
     begin: int
     end: int
     points: int
+    fresh: int = 0
 
 
-def slots(runs: Iterable[Run], begin: int, end: int) -> list[Slot]:
+def slots(spans: Iterable[tuple[int, int, int]], begin: int, end: int) -> list[Slot]:
     """Return the periods in the window that have points, in order, with the number of points.
 
-    Work grows with the number of runs and of periods, not with points.
+    *spans* are begin, end and step of each run, and are not kept: work grows with the number of
+    runs and of periods, memory with the number of periods.
     """
-    changes: dict[tuple[int, int], dict[int, int]] = {}
-    for run in runs:
-        clipped = clip(run, begin, end)
-        if clipped is None:
+    changes: dict[tuple[int, int], dict[int, list[int]]] = {}
+    for first, last, step in spans:
+        i, j = _span(first, last, step, begin, end)
+        if i >= j:
             continue
-        grid = changes.setdefault((run.step, run.begin % run.step), {})
-        grid[clipped.begin] = grid.get(clipped.begin, 0) + 1
-        grid[clipped.end] = grid.get(clipped.end, 0) - 1
+        grid = changes.setdefault((step, first % step), {})
+        grid.setdefault(first + i * step, [0, 0])[0] += 1
+        grid.setdefault(first + j * step, [0, 0])[1] += 1
     lines = [_line(step, grid) for (step, _phase), grid in sorted(changes.items())]
     return _joined(heapq.merge(*lines))
 
 
-def _line(step: int, grid: Mapping[int, int]) -> Iterator[Slot]:
-    """Yield the periods of one grid from the changes of the number of live runs."""
-    instants = sorted(grid)
+def _line(step: int, grid: Mapping[int, Sequence[int]]) -> Iterator[Slot]:
+    """Yield the periods of one grid from the numbers of runs that begin and end at instants."""
     live = 0
-    for instant, following in itertools.pairwise(instants):
-        live += grid[instant]
+    for instant, following in itertools.pairwise(sorted(grid)):
+        fresh, ended = grid[instant]
+        live += fresh - ended
         if live:
-            for start in range(instant, following, step):
+            yield Slot(instant, instant + step, live, fresh)
+            for start in range(instant + step, following, step):
                 yield Slot(start, start + step, live)
 
 
@@ -200,10 +204,36 @@ def _joined(ordered: Iterable[Slot]) -> list[Slot]:
     joined: list[Slot] = []
     for slot in ordered:
         if joined and joined[-1][:2] == slot[:2]:
-            joined[-1] = joined[-1]._replace(points=joined[-1].points + slot.points)
+            before = joined[-1]
+            joined[-1] = before._replace(
+                points=before.points + slot.points, fresh=before.fresh + slot.fresh
+            )
         else:
             joined.append(slot)
     return joined
+
+
+def sweep(runs: Sequence[Run], ordered: Iterable[Slot]) -> Iterator[list[int]]:
+    """Yield, for each of these periods (in order), the places of the runs that have a point there.
+
+    A run is looked at in the periods through which it lasts, and not in others.
+    """
+    coming = sorted(range(len(runs)), key=lambda place: runs[place].begin)
+    begun = 0
+    live: list[int] = []
+    for begin, end, *_points in ordered:
+        first = begun
+        while begun < len(coming) and runs[coming[begun]].begin <= begin:
+            begun += 1
+        live = [place for place in live + coming[first:begun] if runs[place].end > begin]
+        if begun > first:
+            live.sort()
+        step = end - begin
+        yield [
+            place
+            for place in live
+            if runs[place].step == step and (begin - runs[place].begin) % step == 0
+        ]
 
 
 class Level(NamedTuple):
@@ -254,24 +284,49 @@ def _climb(step: int, grid: Mapping[int, Level]) -> list[Level]:
     return found
 
 
-def page(
-    ordered: Sequence[Slot], offset: int, limit: int | None
-) -> list[tuple[Slot, int, int | None]]:
-    """Return the periods that a page of points touches, each with how many of its points to skip
-    and how many to take at most (``None``: all)."""
+class Part(NamedTuple):
+    """The points ``[first, last)`` of a period, in its order of points."""
+
+    slot: Slot
+    first: int
+    last: int
+
+
+def page(ordered: Sequence[Slot], offset: int, limit: int | None) -> list[Part]:
+    """Return what a page of points has of each period that it touches."""
     wanted = []
-    remaining = limit
+    remaining = sum(slot.points for slot in ordered) if limit is None else limit
     for slot in ordered:
         if offset >= slot.points:
             offset -= slot.points
             continue
-        if remaining is not None and remaining <= 0:
+        if remaining <= 0:
             break
-        wanted.append((slot, offset, remaining))
-        if remaining is not None:
-            remaining -= slot.points - offset
+        last = min(slot.points, offset + remaining)
+        wanted.append(Part(slot, offset, last))
+        remaining -= last - offset
         offset = 0
     return wanted
+
+
+def pieces(parts: Iterable[Part], most: int) -> Iterator[list[Part]]:
+    """Cut a page into stretches of time whose runs can be held together.
+
+    Into a stretch come no more than *most* runs, or as many as there are at its begin, beyond
+    those that are there at its begin: however often all runs change, each is looked at about
+    twice.
+    """
+    piece: list[Part] = []
+    fresh = 0
+    for part in parts:
+        if piece:
+            fresh += part.slot.fresh
+            if fresh > max(most, piece[0].slot.points):
+                yield piece
+                piece, fresh = [], 0
+        piece.append(part)
+    if piece:
+        yield piece
 
 
 class Buckets:

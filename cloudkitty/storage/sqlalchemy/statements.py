@@ -14,6 +14,9 @@ from cloudkitty.storage.sqlalchemy import bulk, models, runs
 
 RUN_COLUMNS = ("series_id", "begin", "step", "end", "qty", "price")
 
+ROWS_AT_ONCE = 10_000
+"""Rows that are fetched together where there may be very many."""
+
 StoredRuns = dict[int, list[runs.Run]]
 """Runs as they are stored, by series: the ``end`` of one without an end is ``OPEN``."""
 
@@ -48,7 +51,8 @@ def open_rows(connection: Connection, scope_ids: Collection[int]) -> Iterable[An
         yield from connection.execute(
             sa.select(models.series, models.runs)
             .join_from(models.runs, models.series, table.series_id == models.series.c.id)
-            .where(table.end == models.OPEN, models.series.c.scope_id.in_(piece))
+            .where(table.end == models.OPEN, models.series.c.scope_id.in_(piece)),
+            execution_options={"yield_per": ROWS_AT_ONCE},
         )
 
 

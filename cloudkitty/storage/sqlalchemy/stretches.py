@@ -15,6 +15,7 @@ from cloudkitty.storage.sqlalchemy.queries import Reader, Stored
 
 def read(reader: Reader, scope_id: int) -> list[Stretch]:
     """Return what the scope has in the reader's window, in order."""
+    reader.refuse_purged("there are no points to rate again")
     found = [stored for stored in reader.stored() if stored.scope_id == scope_id]
     series = reader.series({stored.series_id for stored in found})
     grids: dict[tuple[int, int], list[Stored]] = defaultdict(list)

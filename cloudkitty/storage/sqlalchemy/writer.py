@@ -16,13 +16,16 @@ from cloudkitty import money
 from cloudkitty.dataframe import DataFrame, Registry, Series
 from cloudkitty.db.engine import Database
 from cloudkitty.scope import ScopeState
-from cloudkitty.storage.sqlalchemy import encoding, models, runs, statements
-from cloudkitty.storage.sqlalchemy.cache import OpenRuns, ScopeRuns
+from cloudkitty.storage.sqlalchemy import bulk, encoding, models, runs, statements
+from cloudkitty.storage.sqlalchemy.cache import Amounts, OpenRuns, ScopeRuns
 from cloudkitty.storage.sqlalchemy.keys import SeriesKeys
 from cloudkitty.storage.sqlalchemy.statements import Locked
 
 SPARE_SERIES = 10_000
 """Series without an open run that are kept before the dead ones are looked for."""
+
+SERIES_AT_ONCE = 20_000
+"""Most series whose rows are made before they are sent."""
 
 Content = dict[Series, tuple[Decimal, Decimal]]
 
@@ -48,16 +51,21 @@ class _Change(NamedTuple):
     scope_id: int
     version: int
     closed: Sequence[Series]
-    opened: Mapping[Series, runs.Open]
+    opened: dict[Series, runs.Open]
+
+
+Held = Mapping[int, Mapping[Series, runs.Open]]
+"""Open runs by scope and series."""
 
 
 class Appender:
     """Moves scopes over the period that begins at their horizon."""
 
-    def __init__(self, database: Database, registry: Registry) -> None:
+    def __init__(self, database: Database, registry: Registry, cached_series: int) -> None:
         self._database = database
         self._registry = registry
-        self._open = OpenRuns()
+        self._open = OpenRuns(cached_series)
+        self._amounts = Amounts()
         self._keys = SeriesKeys(database)
 
     def append(
@@ -93,37 +101,59 @@ class Appender:
             scope_id: runs.advance(held[scope_id], content, step)
             for scope_id, content in contents.items()
         }
-        keys = self._keys.of(
-            connection,
-            {
-                scope_id: [series for series in opened if series not in held[scope_id]]
-                for scope_id, (_closed, opened) in differences.items()
-            },
-            self._open.has_history,
-        )
-        closing: list[int] = []
-        rows: list[tuple[int, runs.Run]] = []
+        closing = [
+            run.series_id for closed, _opened in differences.values() for _series, run in closed
+        ]
+        statements.close_runs(connection, closing, begin)
+        wanted = {scope_id: opened for scope_id, (_closed, opened) in differences.items()}
+        fresh = self._opened(connection, contents, held, wanted, begin, step)
         changes = []
         for scope_id, (closed, opened) in differences.items():
-            current = held[scope_id]
-            fresh: dict[Series, runs.Open] = {}
-            for series in opened:
-                qty, price = contents[scope_id][series]
-                known = current.get(series)
-                key = known.series_id if known is not None else keys[scope_id, series]
-                fresh[series] = runs.Open(key, begin, step, qty, price)
-                rows.append((key, runs.Run(begin, models.OPEN, step, qty, price)))
-            closing += [run.series_id for _series, run in closed]
             version = locked[scope_id].version + bool(closed or opened)
             gone = [series for series, _run in closed]
-            changes.append(_Change(scope_id, version, gone, fresh))
-        statements.close_runs(connection, closing, begin)
-        statements.insert_runs(connection, rows)
+            changes.append(_Change(scope_id, version, gone, fresh[scope_id]))
         statements.move_horizon(connection, list(contents), end)
         statements.move_version(
             connection, [c.scope_id for c in changes if c.version != locked[c.scope_id].version]
         )
         return changes
+
+    def _opened(
+        self,
+        connection: Connection,
+        contents: Mapping[int, Content],
+        held: Held,
+        wanted: Mapping[int, Sequence[Series]],
+        begin: int,
+        step: int,
+    ) -> dict[int, dict[Series, runs.Open]]:
+        """Write the runs that begin, and return them by scope.
+
+        Piece by piece, so that the rows of a scope of a million series are never all there.
+        """
+        fresh: dict[int, dict[Series, runs.Open]] = {scope_id: {} for scope_id in wanted}
+        one = self._amounts.one
+        every = ((scope_id, series) for scope_id, opened in wanted.items() for series in opened)
+        for piece in bulk.chunks(every, SERIES_AT_ONCE):
+            keys = self._keys_of(connection, held, piece)
+            rows = []
+            for (scope_id, series), key in zip(piece, keys, strict=True):
+                qty, price = contents[scope_id][series]
+                qty, qty_text = one(qty)
+                price, price_text = one(price)
+                fresh[scope_id][series] = runs.Open(key, begin, step, qty, price)
+                rows.append((key, begin, step, models.OPEN, qty_text, price_text))
+            bulk.insert(connection, models.runs, statements.RUN_COLUMNS, rows)
+        return fresh
+
+    def _keys_of(
+        self, connection: Connection, held: Held, wanted: Sequence[tuple[int, Series]]
+    ) -> list[int]:
+        """Return the keys of series, each given with its scope; new ones get a row."""
+        known = [held[scope_id].get(series) for scope_id, series in wanted]
+        unknown = [pair for pair, run in zip(wanted, known, strict=True) if run is None]
+        made = iter(self._keys.each(connection, unknown, self._open.has_history))
+        return [next(made) if run is None else run.series_id for run in known]
 
     def _held(
         self, connection: Connection, scope_ids: Collection[int], locked: Mapping[int, Locked]
@@ -140,11 +170,12 @@ class Appender:
             held[scope_id] = {}
             if version:
                 stale.append(scope_id)
+        instants: dict[int, int] = {}
         for row in statements.open_rows(connection, stale):
             series = encoding.series_of(row, self._registry)
-            held[row.scope_id][series] = runs.Open(
-                row.series_id, row.begin, row.step, row.qty, row.price
-            )
+            begin, step = (instants.setdefault(value, value) for value in (row.begin, row.step))
+            (qty, _), (price, _) = self._amounts.one(row.qty), self._amounts.one(row.price)
+            held[row.scope_id][series] = runs.Open(row.series_id, begin, step, qty, price)
         for scope_id, current in held.items():
             self._open.put(scope_id, ScopeRuns(locked[scope_id].version, current))
         return held
@@ -157,8 +188,12 @@ class Appender:
                 continue
             for series in change.closed:
                 known.current.pop(series, None)
-            known.current.update(change.opened)
-            self._open.put(change.scope_id, ScopeRuns(change.version, known.current))
+            current = known.current
+            if current:
+                current.update(change.opened)
+            else:
+                current = change.opened
+            self._open.put(change.scope_id, ScopeRuns(change.version, current))
         self._open.shrink()
-        if len(self._registry) > 2 * len(self._open) + SPARE_SERIES:
+        if len(self._registry) > 1.25 * len(self._open) + SPARE_SERIES:
             self._registry.retain(self._open.series())
