@@ -14,8 +14,11 @@ from cloudkitty.period import Period
 class CollectError(Exception):
     """Usage could not be collected; the message says of what and why, and what would help.
 
-    The period stays open and is tried again.
+    The period stays open and is tried again. ``metrics`` are those that it is known to be about,
+    by their names in rating and storage.
     """
+
+    metrics: tuple[str, ...] = ()
 
 
 class SourceUnavailable(CollectError):

@@ -8,7 +8,7 @@ period in which it was taken, and in no other.
 
 import datetime
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -20,13 +20,15 @@ from cloudkitty import money
 from cloudkitty.collector import ceilometer_usage as usage
 from cloudkitty.collector import schema
 from cloudkitty.collector.base import Collector, SourceUnavailable
-from cloudkitty.collector.ceilometer_client import CeilometerClient, Item, Only
+from cloudkitty.collector.ceilometer_client import GROUP, CeilometerClient, Item, Only
 from cloudkitty.collector.ceilometer_usage import AGGREGATION_METHODS, TIME_MEAN, Usage
 from cloudkitty.collector.metrics import MetricDefinition
 from cloudkitty.collector.recent import Recent
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Points, Registry, Series
 from cloudkitty.period import Period
+from cloudkitty.source import http
+from cloudkitty.source.errors import SourceError
 
 LOG = logging.getLogger(__name__)
 
@@ -89,20 +91,33 @@ class CeilometerCollector(Collector):
         self, metric: MetricDefinition, period: Period, scopes: Sequence[str]
     ) -> Mapping[str, Points]:
         only = Only(self.scope_key, scopes[0]) if len(scopes) == 1 else None
-        kind = metric.extra_args.get("kind") or self._type(metric.name)
-        if kind is None:
-            return {}
         try:
+            kind = metric.extra_args.get("kind") or self._type(metric.name)
+            if kind is None:
+                return {}
             if kind == CUMULATIVE:
                 found = self._grown(metric, period, only)
             else:
                 found = self._measured(metric, period, only, kind)
-            return self._points(metric, found, set(scopes))
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            return self._points(metric, found, set(scopes), only)
+        except SourceError as error:
+            # Questions are about all scopes: no error would go away with fewer of them.
+            raise SourceUnavailable(str(error)) from error
+        except _NotWhole as error:
+            self._recent.forget()
+            raise SourceUnavailable(
+                f"the metering API has samples of resource {error} in {period}, and does not list "
+                "the resource"
+            ) from error
+        except http.UNREADABLE as error:
+            self._recent.forget()
             raise SourceUnavailable(
                 f"the metering API's answer about meter {metric.name!r} in {period} has not the "
-                f"form of version 2: {type(error).__name__}: {error}"
+                f"form of version 2 ({type(error).__name__}: {error}); see [{GROUP}] endpoint"
             ) from error
+
+    def close(self) -> None:
+        self._client.close()
 
     def _type(self, meter: str) -> str | None:
         """The type of a meter; asked once, as it does not change."""
@@ -131,6 +146,8 @@ class CeilometerCollector(Collector):
             resources = self._recent.get(
                 period, ("resources", only), lambda: self._resources(period, only)
             )
+            _check_known(groups, resources)
+        _check_distinct(groups)
         return [
             Usage(
                 _raw(group, period, kind, metric.extra_args),
@@ -156,7 +173,11 @@ class CeilometerCollector(Collector):
         )
 
     def _points(
-        self, metric: MetricDefinition, found: Iterable[Usage], scopes: set[str]
+        self,
+        metric: MetricDefinition,
+        found: Iterable[Usage],
+        scopes: set[str],
+        only: Only | None,
     ) -> dict[str, Points]:
         """The points of the scopes asked for. Each resource is converted for itself; resources
         that are one series by their attributes are summed."""
@@ -167,6 +188,8 @@ class CeilometerCollector(Collector):
         for raw, about in found:
             scope = usage.attribute(self.scope_key, about)
             if scope not in scopes:
+                if only:
+                    raise ValueError(f"usage of {scope!r} is in an answer about {only.value!r}")
                 continue
             try:
                 qty = metric.quantity(raw)
@@ -185,6 +208,25 @@ class CeilometerCollector(Collector):
             scope: Points(list(of_scope), list(of_scope.values()))
             for scope, of_scope in quantities.items()
         }
+
+
+class _NotWhole(Exception):
+    """A list lacks something that has to be there."""
+
+
+def _check_known(groups: Iterable[Item], resources: Container[str]) -> None:
+    """What has samples in the period is listed."""
+    for group in groups:
+        resource = group["groupby"]["resource_id"]
+        if resource not in resources:
+            raise _NotWhole(repr(resource))
+
+
+def _check_distinct(groups: Sequence[Item]) -> None:
+    """A group that is there twice would be on the bill twice."""
+    keys = {tuple(sorted(group["groupby"].items())) for group in groups}
+    if len(keys) < len(groups):
+        raise ValueError("the same group is there twice")
 
 
 def _raw(

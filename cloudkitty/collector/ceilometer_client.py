@@ -3,30 +3,24 @@
 
 Invariants: numbers become ``Decimal`` from the text of the answer; an answer is whole or an
 error, never cut short; requests are repeated a bounded number of times; every error says what
-was asked, of which URL, and which option would help. As questions are about all scopes, no error
-would go away with fewer of them: all are ``SourceUnavailable``.
+was asked, of which URL, and which option would help.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from keystoneauth1 import adapter, noauth
-from keystoneauth1 import exceptions as keystone_errors
-from keystoneauth1 import loading as keystone_loading
 from oslo_config import cfg
 
-from cloudkitty.collector.base import SourceUnavailable
 from cloudkitty.config import ConfigurationError
 from cloudkitty.period import UTC, Period
+from cloudkitty.source import http, session
+from cloudkitty.source.errors import Place, SourceError
 
 GROUP = "collector_ceilometer"
 
-_TRIES_AGAIN = 3
-_BUSY = (429, 500, 502, 503, 504)
-_DEFAULT_TIMEOUT = 60
+_PLACE = Place("the metering API", GROUP, "endpoint", "metering")
 
 Item = dict[str, Any]
 
@@ -50,8 +44,8 @@ class CeilometerClient:
 
         options = conf[GROUP]
         self._page_size: int = options.page_size
-        api = _Api(_adapter(conf))
-        self._api = api
+        self._service = _service(conf)
+        api = _Api(self._service)
         self._statistics = _plain(statistics.StatisticsManager)(api)
         self._resources = _plain(resources.ResourceManager)(api)
         self._latest = _plain(samples.OldSampleManager)(api)
@@ -62,7 +56,7 @@ class CeilometerClient:
     ) -> list[Item]:
         """Return min, max, avg, sum, count and the times of the first and last sample for each
         group of the samples in the window."""
-        with self._api.asking(f"statistics of meter {meter!r}"):
+        with self._service.asking(f"statistics of meter {meter!r}"):
             return list(
                 self._statistics.list(
                     quote(meter, safe=""), q=_query(window, only), groupby=list(groupby)
@@ -72,14 +66,14 @@ class CeilometerClient:
     def resources(self, window: Period, only: Only | None) -> list[Item]:
         """Return every resource with a sample in the window, as its last sample there says.
 
-        :raises SourceUnavailable: there are more than ``page_size``.
+        :raises SourceError: there are more than ``page_size``.
         """
-        with self._api.asking("resources"):
+        with self._service.asking("resources"):
             found = list(
                 self._resources.list(q=_query(window, only), links=False, limit=self._page_size + 1)
             )
         if len(found) > self._page_size:
-            raise SourceUnavailable(
+            raise SourceError(
                 f"more than {self._page_size} resources have samples in {window}, and the metering "
                 f"API lists them in one piece: raise [{GROUP}] page_size"
             )
@@ -88,7 +82,7 @@ class CeilometerClient:
     def samples(self, meter: str, window: Period, only: Only | None) -> Iterator[Item]:
         """Yield the samples of the window in the order of time, page by page.
 
-        :raises SourceUnavailable: a whole page of them has one time.
+        :raises SourceError: a whole page of them has one time.
         """
         since, seen = _text(window.begin), set[str]()
         while True:
@@ -99,7 +93,7 @@ class CeilometerClient:
                 return
             last = page[-1]["timestamp"]
             if not fresh:
-                raise SourceUnavailable(
+                raise SourceError(
                     f"{self._page_size} samples of meter {meter!r} or more have the time {last}: "
                     f"raise [{GROUP}] page_size"
                 )
@@ -107,9 +101,13 @@ class CeilometerClient:
                 since, seen = last, set()
             seen |= {sample["id"] for sample in page if sample["timestamp"] == last}
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._service.close()
+
     def meter_type(self, meter: str) -> str | None:
         """Return gauge, delta or cumulative, ``None`` when there is no sample of the meter."""
-        with self._api.asking(f"the type of meter {meter!r}"):
+        with self._service.asking(f"the type of meter {meter!r}"):
             latest = self._latest.list(quote(meter, safe=""), limit=1)
         return str(latest[0]["counter_type"]) if latest else None
 
@@ -121,7 +119,7 @@ class CeilometerClient:
         ]
         if only:
             conditions.append({"=": {only.field: only.value}})
-        with self._api.asking(f"samples of meter {meter!r}"):
+        with self._service.asking(f"samples of meter {meter!r}"):
             return list(
                 self._samples.query(
                     filter=json.dumps({"and": conditions}),
@@ -160,135 +158,48 @@ def _plain(manager: type[Any]) -> type[Any]:
     )
 
 
-def _adapter(conf: cfg.ConfigOpts) -> adapter.Adapter:
-    """An HTTP client that knows the way to the API, and tries again what may pass."""
+def _service(conf: cfg.ConfigOpts) -> http.Service:
+    """The way to the API: by its URL, or by the service catalogue."""
     options = conf[GROUP]
-    try:
-        auth = keystone_loading.load_auth_from_conf_options(conf, GROUP)
-    except (keystone_errors.ClientException, cfg.Error) as error:
-        raise ConfigurationError(f"[{GROUP}] auth_type: {error}") from error
-    if auth is None:
-        if not options.endpoint:
-            raise ConfigurationError(
-                f"[{GROUP}] endpoint: give the URL of the metering API, or auth_type and its "
-                "options to find it in the service catalogue"
-            )
-        auth = noauth.NoAuth()
-    session = keystone_loading.load_session_from_conf_options(
-        conf, GROUP, auth=auth, timeout=options.timeout or _DEFAULT_TIMEOUT
-    )
-    return adapter.Adapter(
-        session,
-        service_type="metering",
+    auth = session.configured_auth(conf, GROUP)
+    if auth is None and not options.endpoint:
+        raise ConfigurationError(
+            f"[{GROUP}] endpoint: give the URL of the metering API, or auth_type and its "
+            "options to find it in the service catalogue"
+        )
+    made = session.client(
+        session.configured_session(
+            conf, GROUP, auth or session.NoAuth(), pool=conf.orchestrator.max_threads
+        ),
+        _PLACE,
+        endpoint=options.endpoint,
         interface=options.interface,
         region_name=options.region_name,
-        endpoint_override=options.endpoint,
-        user_agent="cloudkitty",
-        connect_retries=_TRIES_AGAIN,
-        status_code_retries=_TRIES_AGAIN,
-        retriable_status_codes=list(_BUSY),
-        raise_exc=False,
     )
+    return http.Service(made, _PLACE, conf.orchestrator.collector_request_timeout)
 
 
 class _Api:
-    """The HTTP layer of python-ceilometerclient's managers, exact about numbers and whole
-    sentences about errors."""
+    """The HTTP layer of python-ceilometerclient's managers, exact about numbers."""
 
-    def __init__(self, http: adapter.Adapter) -> None:
-        self._http = http
+    def __init__(self, service: http.Service) -> None:
+        self._service = service
 
-    def asking(self, what: str) -> "_Question":
-        """Name, for errors, what is asked inside the ``with`` block."""
-        return _Question(what, self._http.endpoint_override)
+    def get(self, url: str) -> "_Items":
+        return _Items(self._service.get(url))
 
-    def get(self, url: str) -> "_Answer":
-        return _Answer(self._http.get(url))
-
-    def post(self, url: str, json: object) -> "_Answer":
-        return _Answer(self._http.post(url, json=json))
+    def post(self, url: str, json: object) -> "_Items":
+        return _Items(self._service.post(url, json))
 
 
-class _Refused(Exception):
-    """An answer with an error status."""
+class _Items:
+    """An answer as the managers read it, which has to be a list."""
 
-    def __init__(self, response: Any) -> None:
-        super().__init__(_fault(response))
-        self.status: int = response.status_code
-
-
-class _NotJson(Exception):
-    """An answer that is no JSON list."""
-
-
-class _Answer:
-    """An answer with a status of success."""
-
-    def __init__(self, response: Any) -> None:
-        if response.status_code >= 400:
-            raise _Refused(response)
-        self.content: bytes = response.content or b" "
+    def __init__(self, answer: http.Answer) -> None:
+        self.content: bytes = answer.content() or b" "
 
     def json(self) -> list[Item]:
-        try:
-            data = json.loads(self.content, parse_float=Decimal, parse_constant=Decimal)
-        except ValueError as error:
-            raise _NotJson(f"{error} in {self.content[:80]!r}") from error
+        data = http.read_json(self.content)
         if not isinstance(data, list):
-            raise _NotJson(f"expected a list, not {self.content[:80]!r}")
+            raise TypeError(f"expected a list, not {self.content[:80]!r}")
         return data
-
-
-class _Question:
-    """Turns what goes wrong while asking into the collector's errors."""
-
-    def __init__(self, what: str, endpoint: str | None) -> None:
-        self._what = what
-        self._where = (
-            f"[{GROUP}] endpoint {endpoint}"
-            if endpoint
-            else f"the metering API that [{GROUP}] finds in the service catalogue"
-        )
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        told = self._told(error)
-        if told is not None:
-            raise told from error
-
-    def _told(self, error: BaseException | None) -> SourceUnavailable | None:
-        asked = f"asking for {self._what}: {self._where}"
-        match error:
-            case _Refused(status=401 | 403 as status):
-                return SourceUnavailable(
-                    f"{asked} refuses access ({status} {error}): check auth_type and the "
-                    f"credentials in [{GROUP}], and that the user may read all projects"
-                )
-            case keystone_errors.Unauthorized() | keystone_errors.Forbidden():
-                return SourceUnavailable(
-                    f"asking for {self._what}: the identity service refuses the credentials in "
-                    f"[{GROUP}]: {error}"
-                )
-            case _Refused(status=status):
-                return SourceUnavailable(f"{asked} answers {status} {error}")
-            case _NotJson():
-                return SourceUnavailable(f"{asked} gives an answer that cannot be read: {error}")
-            case keystone_errors.EndpointNotFound() | keystone_errors.EmptyCatalog():
-                return SourceUnavailable(
-                    f"asking for {self._what}: the service catalogue has no service of type "
-                    f"'metering' for [{GROUP}] interface and region_name: {error}"
-                )
-            case keystone_errors.ClientException():
-                return SourceUnavailable(f"{asked} does not answer: {error}")
-        return None
-
-
-def _fault(response: Any) -> str:
-    """The sentence in an error answer."""
-    try:
-        message = json.loads(response.content)["error_message"]
-        return str(message["faultstring"] if isinstance(message, dict) else message).strip()
-    except (ValueError, KeyError, TypeError):
-        return str(response.reason or "")

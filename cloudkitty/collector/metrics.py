@@ -12,19 +12,30 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import voluptuous as vol
 
 from cloudkitty import money
 from cloudkitty.collector import schema, yamltext
+from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Shape
 from cloudkitty.expression import Expression
 
 CheckExtraArgs = Callable[[Mapping[str, object]], Mapping[str, object]]
 """A collector's ``check_extra_args``."""
 
+Others = Mapping[str, CheckExtraArgs]
+"""The collectors that a definition may name, by name; reading one out of it may raise
+``ConfigurationError``."""
+
+_NO_OTHERS: Others = MappingProxyType({})
+
 _OPTION = "[collect] metrics_conf"
+
+QUANTITIES_KEPT = 10_000
+"""How many raw values each definition remembers the quantity of."""
 
 
 class MetricsError(Exception):
@@ -51,7 +62,8 @@ class MetricDefinition:
     """One kind of usage: where it comes from, what it is called, how it is converted.
 
     ``name`` is the metric in the source, ``service`` the one that rating and storage use.
-    ``extra_args`` have been checked by the collector and have its defaults.
+    ``extra_args`` have been checked by ``collector`` and have its defaults; ``written_args`` are
+    those of the file.
     """
 
     name: str
@@ -66,6 +78,13 @@ class MetricDefinition:
     mutate_map: Mapping[Decimal, Decimal] = field(default_factory=dict, hash=False)
     skip_datapoints_expression: Expression | None = None
     extra_args: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    collector: str = ""
+    written_args: Mapping[str, Any] = field(
+        default_factory=dict, hash=False, compare=False, repr=False
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name} (collector {self.collector})"
 
     @cached_property
     def shape(self) -> Shape:
@@ -84,6 +103,24 @@ class MetricDefinition:
 
         :raises money.NotAnAmount: *raw* is not finite, or the quantity is too large.
         """
+        if not isinstance(raw, Decimal):
+            return self._converted(raw)
+        # Most raw values come again and again: each is converted once, and all points that have
+        # it share one object.
+        text = str(raw)
+        known = self._quantities.get(text)
+        if known is None:
+            if len(self._quantities) >= QUANTITIES_KEPT:
+                self._quantities.clear()
+            known = self._quantities[text] = self._converted(raw)
+        return known
+
+    @cached_property
+    def _quantities(self) -> dict[str, Decimal]:
+        """Quantities by the text of the raw value, which says all of it."""
+        return {}
+
+    def _converted(self, raw: Decimal | Fraction) -> Decimal:
         if isinstance(raw, Decimal):
             if not raw.is_finite():
                 raise money.NotAnAmount(f"{raw} is not a finite number")
@@ -136,6 +173,11 @@ class MetricsFile:
         return services
 
     @cached_property
+    def collectors(self) -> tuple[str, ...]:
+        """The names of the collectors in use, in the order of the file."""
+        return tuple(dict.fromkeys(definition.collector for definition in self.definitions))
+
+    @cached_property
     def skip_expressions(self) -> Mapping[str, Expression]:
         """The skip expression of each service that has its own."""
         return {
@@ -149,11 +191,19 @@ class MetricsFile:
         return self.by_service.get(name)
 
 
-def load(path: str | pathlib.Path, scope_key: str, check_extra_args: CheckExtraArgs) -> MetricsFile:
+def load(
+    path: str | pathlib.Path,
+    scope_key: str,
+    check_extra_args: CheckExtraArgs,
+    *,
+    collector: str = "",
+    others: Others = _NO_OTHERS,
+) -> MetricsFile:
     """Read the metrics file.
 
-    *scope_key* is appended to every group-by without it. *check_extra_args* is that of the
-    collector in use: it fills in defaults and raises ``voluptuous.Invalid``.
+    *scope_key* is appended to every group-by without it. A definition that names no collector is
+    of *collector*, whose *check_extra_args* fills in defaults and raises ``voluptuous.Invalid``;
+    it may name one of *others*.
 
     :raises MetricsError: with every mistake of the file.
     """
@@ -162,13 +212,21 @@ def load(path: str | pathlib.Path, scope_key: str, check_extra_args: CheckExtraA
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MetricsError([f"{_OPTION}: cannot read {path}: {reason}"]) from error
-    return read(written, scope_key, check_extra_args, name=str(path))
+    return read(
+        written, scope_key, check_extra_args, name=str(path), collector=collector, others=others
+    )
 
 
 def read(
-    written: str, scope_key: str, check_extra_args: CheckExtraArgs, *, name: str = _OPTION
+    written: str,
+    scope_key: str,
+    check_extra_args: CheckExtraArgs,
+    *,
+    name: str = _OPTION,
+    collector: str = "",
+    others: Others = _NO_OTHERS,
 ) -> MetricsFile:
-    """Read the text of a metrics file; *name* is what errors call it.
+    """Read the text of a metrics file as ``load`` does; *name* is what errors call it.
 
     :raises MetricsError: with every mistake.
     """
@@ -176,7 +234,7 @@ def read(
         form, duplicates = yamltext.parse(written)
     except yamltext.YamlError as error:
         raise MetricsError([f"{name}: {error}"]) from error
-    reader = _Reader(scope_key, check_extra_args)
+    reader = _Reader(scope_key, check_extra_args, collector, others)
     definitions = reader.definitions(form)
     problems = [f"{name}: {problem}" for problem in (*duplicates, *reader.problems)]
     if problems:
@@ -193,6 +251,7 @@ _DEFINITION = schema.record(
         vol.Optional("factor", default="1"): schema.ratio,
         vol.Optional("offset", default="0"): schema.ratio,
         vol.Optional("alt_name"): schema.text,
+        vol.Optional("collector"): schema.text,
         vol.Optional("groupby", default=()): schema.names,
         vol.Optional("metadata", default=()): schema.names,
         vol.Optional("mutate", default="NONE"): schema.one_of([kind.value for kind in Mutate]),
@@ -206,9 +265,13 @@ _DEFINITION = schema.record(
 class _Reader:
     """Turns the parsed file into definitions and collects every mistake with its path."""
 
-    def __init__(self, scope_key: str, check_extra_args: CheckExtraArgs) -> None:
+    def __init__(
+        self, scope_key: str, check_extra_args: CheckExtraArgs, collector: str, others: Others
+    ) -> None:
         self._scope_key = scope_key
         self._check_extra_args = check_extra_args
+        self._collector = collector
+        self._others = others
         self.problems: list[str] = []
 
     def definitions(self, form: object) -> list[MetricDefinition]:
@@ -241,22 +304,28 @@ class _Reader:
         if not entry:
             self.problems.append(schema.problem("must have at least one definition", *place))
         found: list[MetricDefinition] = []
-        first: dict[str | None, int] = {}
+        first: dict[tuple[str | None, str], int] = {}
         for index, form in enumerate(entry):
             definition = self._definition(name, form, *place, index)
             if definition:
                 found.append(definition)
-            alt_name = form.get("alt_name") if isinstance(form, Mapping) else None
-            if first.setdefault(alt_name, index) != index:
+            alike = first.setdefault(self._key(form), index)
+            if alike != index:
                 self.problems.append(
                     schema.problem(
-                        f"has the same alt_name as [{first[alt_name]}]: "
-                        "definitions of one metric need different ones",
+                        f"has the same alt_name as [{alike}]: definitions of one metric need "
+                        "different ones, or different collectors",
                         *place,
                         index,
                     )
                 )
         return found
+
+    def _key(self, form: object) -> tuple[str | None, str]:
+        """What tells the definitions of one metric apart."""
+        if not isinstance(form, Mapping):
+            return None, self._collector
+        return form.get("alt_name"), str(form.get("collector", self._collector))
 
     def _definition(self, name: str, form: object, *place: object) -> MetricDefinition | None:
         before = len(self.problems)
@@ -267,6 +336,7 @@ class _Reader:
             self.problems += schema.problems(error, *place)
         if isinstance(form, Mapping):
             self._check_mutation(form, *place)
+            checked["written_args"] = checked.get("extra_args", {})
             checked["extra_args"] = self._extra_args(form, *place)
         if len(self.problems) > before:
             return None
@@ -302,11 +372,32 @@ class _Reader:
         extra_args = form.get("extra_args", {})
         if not isinstance(extra_args, Mapping):
             return {}  # the schema of the definition has said so
+        check = self._check_of(form, *place)
+        if check is None:
+            return {}
         try:
-            return dict(self._check_extra_args(extra_args))
+            return dict(check(extra_args))
         except vol.Invalid as error:
             self.problems += schema.problems(error, *place, "extra_args")
             return {}
+
+    def _check_of(self, form: Mapping[str, object], *place: object) -> CheckExtraArgs | None:
+        """Return the check of the definition's collector, if there is such a collector."""
+        name = form.get("collector", self._collector)
+        if name == self._collector:
+            return self._check_extra_args
+        if not isinstance(name, str) or not name:
+            return None  # the schema of the definition has said so
+        if name not in self._others:
+            known = {*self._others, self._collector} - {""}
+            message = schema.unknown(name, known, "collector")
+        else:
+            try:
+                return self._others[name]
+            except ConfigurationError as error:
+                message = str(error)
+        self.problems.append(schema.problem(message, *place, "collector"))
+        return None
 
     def _built(self, name: str, checked: dict[str, Any]) -> MetricDefinition:
         alt_name = checked.pop("alt_name", None)
@@ -318,5 +409,6 @@ class _Reader:
             service=alt_name or name,
             groupby=groupby,
             mutate=Mutate(checked.pop("mutate")),
+            collector=checked.pop("collector", self._collector),
             **checked,
         )

@@ -4,12 +4,14 @@ that need the same answer share one request.
 
 Invariants: an answer is asked for once however many threads want it; only the answers about the
 period asked about last are kept; none is used longer than a minute, so that a later try sees
-what has arrived since.
+what has arrived since, and none after something was found wrong with an answer; those who wait for
+an answer share its error, too.
 """
 
 import threading
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from cloudkitty.period import Period
@@ -33,14 +35,28 @@ class Recent:
             if period != self._period or self._clock() >= self._expires:
                 self._forget(period)
             answers = self._answers
-            turn = self._turns.setdefault(key, threading.Lock())
-        with turn:
-            if key not in answers:
-                answers[key] = ask()
-            return cast(_Answer, answers[key])
+            known = answers.get(key)
+            if known is None:
+                answers[key] = asked = Future[Any]()
+        if known is not None:
+            return cast(_Answer, known.result())
+        try:
+            answer = ask()
+        except BaseException as error:
+            # First, so that nobody who comes later meets it.
+            with self._lock:
+                del answers[key]
+            asked.set_exception(error)
+            raise
+        asked.set_result(answer)
+        return answer
+
+    def forget(self) -> None:
+        """Keep nothing of what was answered: something is wrong with it."""
+        with self._lock:
+            self._forget(None)
 
     def _forget(self, period: Period | None) -> None:
         self._period = period
         self._expires = self._clock() + _SECONDS
-        self._answers: dict[Hashable, Any] = {}
-        self._turns: dict[Hashable, threading.Lock] = {}
+        self._answers: dict[Hashable, Future[Any]] = {}
