@@ -19,8 +19,9 @@ from cloudkitty.dataframe import DataFrame, Points
 from cloudkitty.db.tasks import TaskStore
 from cloudkitty.operations import EvaluationError
 from cloudkitty.period import Period
+from cloudkitty.processor.collecting import NoSource
 from cloudkitty.processor.schedule import Batch, back_off
-from cloudkitty.processor.worker import Clock, Retry, Worker
+from cloudkitty.processor.worker import Clock, Retry, Worker, raise_if_away
 from cloudkitty.rating.base import RatingError
 from cloudkitty.rating.pipeline import Pipeline
 from cloudkitty.scope import ScopeState
@@ -29,8 +30,13 @@ from cloudkitty.task import Difference, Mode, Task
 
 LOG = logging.getLogger(__name__)
 
-PERIODS_AT_ONCE = 168
-"""How much of a window is priced anew in one transaction."""
+PERIODS_AT_ONCE = 744
+"""How much of a window is priced anew in one transaction: a bill of a month of hours is the old one
+or the new one."""
+
+PERIODS_A_SCOPE = 168
+"""How many periods of each scope of a batch are held on average; of longer parts, fewer scopes are
+priced together."""
 
 Mine = Callable[[ScopeState], bool]
 
@@ -107,7 +113,9 @@ class Reprocessor:
         if not turns:
             return None
         mode, window = min(turns, key=lambda turn: turn[1])
-        return _Turn(mode, window, tuple(turns[mode, window][: self._batch_size]))
+        periods = max(1, (window.end - window.begin) // datetime.timedelta(seconds=self._seconds))
+        most = self._batch_size * min(periods, PERIODS_A_SCOPE) // periods
+        return _Turn(mode, window, tuple(turns[mode, window][: max(1, most)]))
 
     def _part(self, task: Task) -> Period:
         periods = 1 if task.mode is Mode.COLLECT else PERIODS_AT_ONCE
@@ -120,8 +128,12 @@ class Reprocessor:
             found = self._collected if turn.mode is Mode.COLLECT else self._priced
             self._finish(turn.window, found(turn))
             return
+        except NoSource as error:
+            self._wait(turn, error)
+            return
         except (CollectError, RatingError, StorageError) as error:
             failure = error
+        raise_if_away(failure)
         if len(turn.tasks) == 1 or isinstance(failure, SourceUnavailable):
             self._fail(turn, turn.tasks, failure)
             return
@@ -211,11 +223,19 @@ class Reprocessor:
         for task, error in refused.items():
             self._fail(turn, [task], error)
 
+    def _wait(self, turn: _Turn, error: NoSource) -> None:
+        """As ``_fail``, but nobody has failed, and what is wrong has been logged already."""
+        retry_at = self._clock() + datetime.timedelta(seconds=self._retry.first)
+        for task in turn.tasks:
+            self._failures[task.id] = self._failures.get(task.id, (0, retry_at))[0], retry_at
+            self._tasks.note(task, f"{turn.window}: {error}")
+
     def _fail(self, turn: _Turn, tasks: Sequence[Task], error: Exception) -> None:
         for task in tasks:
             failures = self._failures.get(task.id, (0, None))[0] + 1
             pause = back_off(failures, self._retry.first, self._retry.longest)
             self._failures[task.id] = failures, self._clock() + pause
+            self._tasks.note(task, f"{turn.window}: {error}")
             LOG.error(
                 "reprocessing task %d, %s, %s: %s; trying again in %d s",
                 task.id,
@@ -224,7 +244,6 @@ class Reprocessor:
                 error,
                 pause.total_seconds(),
             )
-            self._tasks.note(task, f"{turn.window}: {error}")
 
 
 def _gone(window: Period) -> str:

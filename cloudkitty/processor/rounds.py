@@ -16,8 +16,9 @@ from oslo_config import cfg
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher, FetchError
 from cloudkitty.processor.reprocessing import Reprocessor
+from cloudkitty.processor.retention import Retention
 from cloudkitty.processor.schedule import Schedule, back_off
-from cloudkitty.processor.worker import Clock, Outcome, Worker
+from cloudkitty.processor.worker import Clock, Outcome, Worker, named
 from cloudkitty.scope import Scope, ScopeState
 
 LOG = logging.getLogger(__name__)
@@ -39,7 +40,12 @@ def unlocked(_part: int) -> AbstractContextManager[bool]:
 
 
 class ScopeSource:
-    """The scopes to rate: what the fetcher lists, kept when it fails for a while."""
+    """The scopes to rate: what the fetcher lists, kept when it fails for a while.
+
+    One that is listed no more is rated through the period in which it was first missing: up to
+    there it can have used something. Then it rests, until it is listed again, and goes on where it
+    was.
+    """
 
     def __init__(
         self, conf: cfg.ConfigOpts, fetcher: Fetcher, scopes: ScopeStore, schedule: Schedule
@@ -52,7 +58,6 @@ class ScopeSource:
         self._fetcher = fetcher
         self._scopes = scopes
         self._schedule = schedule
-        self._listed: frozenset[str] = frozenset()
         self._failures = 0
         self._retry_at: datetime.datetime | None = None
 
@@ -61,10 +66,29 @@ class ScopeSource:
 
         :raises FetchError: the list is not to be had now.
         """
-        listed = self._fetcher.scopes()
-        self._listed = frozenset(listed)
-        wanted = [Scope(identifier, **self._identity) for identifier in listed]
-        self._scopes.ensure(wanted, starts_at=self._schedule.first_begin(now), now=now)
+        listed = self._listed()
+        self._scopes.ensure(listed, starts_at=self._schedule.first_begin(now), now=now)
+        gone = self._scopes.note_listed(listed, self._identity, now)
+        if gone:
+            # All of them at once are rather a mistake, of which the operator should know.
+            level = logging.INFO if listed else logging.WARNING
+            LOG.log(
+                level,
+                "%d of the scopes are not listed any more: %s; they are rated up to now, and rest",
+                len(gone),
+                named(gone),
+            )
+
+    def _listed(self) -> list[Scope]:
+        try:
+            found = self._fetcher.scopes()
+        except FetchError:
+            raise
+        except Exception as error:
+            # Fetchers may be others'.
+            LOG.debug("the fetcher fails", exc_info=True)
+            raise FetchError(f"{type(error).__name__}: {error}") from error
+        return [Scope(identifier, **self._identity) for identifier in found]
 
     def refresh(self, now: datetime.datetime) -> None:
         """As ``fetch``, but a fetcher that fails is logged and left alone for a while; the last
@@ -87,9 +111,9 @@ class ScopeSource:
         return scope == Scope(scope.identifier, **self._identity)
 
     def states(self) -> list[ScopeState]:
-        """Return the active scopes on the list, as they stand now."""
+        """Return the active scopes that do not rest, as they stand now."""
         states = self._scopes.states(**self._identity)
-        return [state for state in states if state.scope.identifier in self._listed]
+        return [state for state in states if not state.rests(self._schedule.seconds)]
 
 
 class Rounds:
@@ -102,6 +126,7 @@ class Rounds:
         schedule: Schedule,
         worker: Worker,
         reprocessor: Reprocessor,
+        retention: Retention | None = None,
         clock: Clock,
         parts: int = 1,
         first_part: int = 0,
@@ -111,6 +136,7 @@ class Rounds:
         self._schedule = schedule
         self._worker = worker
         self._reprocessor = reprocessor
+        self._retention = retention
         self._clock = clock
         self._parts = [(first_part + number) % parts for number in range(parts)]
         self._lock = lock
@@ -139,24 +165,35 @@ class Rounds:
         self, part: int, stop: Stop, watch: Watcher, *, retry: bool = False
     ) -> list[ScopeState]:
         """Rate one part until nothing is due: the oldest period, and then look again. When
-        nothing is due, a step of reprocessing is done.
+        nothing is due, a step of reprocessing is done, or else one of purging.
 
-        A scope that fails is left alone for the rest of the round; those that did are returned.
+        A scope that fails or waits is left alone for the rest of the round; those that failed are
+        returned.
         """
         failed: dict[int, ScopeState] = {}
+        waiting: set[int] = set()
         while not stop():
+            self._worker.refresh()
             states = part_of(self._source.states(), part, len(self._parts))
-            waiting = [state for state in states if state.id not in failed]
-            batches = self._schedule.batches(waiting, self._clock(), retry=retry)
-            if not batches and not self._reprocessor.step(self._in(part), self._source.has):
+            left = [s for s in states if s.id not in failed and s.id not in waiting]
+            batches = self._schedule.batches(left, self._clock(), retry=retry)
+            if not batches and not self._step(part):
                 break
             for batch in batches:
                 if stop() or batch.period != batches[0].period:
                     break
                 outcome = self._worker.rate(batch)
                 failed |= {state.id: state for state in outcome.failed}
+                waiting |= {state.id for state in outcome.waiting}
                 watch(outcome)
         return list(failed.values())
+
+    def _step(self, part: int) -> bool:
+        """Do a little of what has time; return whether there was anything."""
+        if self._reprocessor.step(self._in(part), self._source.has):
+            return True
+        # One worker is enough, and two would be in each other's way: who has the first part.
+        return part == 0 and self._retention is not None and self._retention.step()
 
     def _in(self, part: int) -> Callable[[ScopeState], bool]:
         return lambda state: bool(part_of([state], part, len(self._parts)))

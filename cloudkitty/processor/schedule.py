@@ -8,7 +8,7 @@ saving neither skips nor repeats a period.
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from oslo_config import cfg
@@ -36,6 +36,10 @@ class Batch:
             Batch(self.period, self.states[:middle]),
             Batch(self.period, self.states[middle:]),
         )
+
+    def without(self, states: Container[ScopeState]) -> "Batch":
+        """Return the batch of the other scopes."""
+        return Batch(self.period, tuple(one for one in self.states if one not in states))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,7 @@ class Schedule:
 
     def due_count(self, state: ScopeState, now: datetime.datetime) -> int:
         """Return how many periods of the scope are due."""
-        seconds = period.epoch(now) - period.epoch(self.due_at(self.next_of(state)))
-        return max(0, -(-seconds // self.seconds))
+        return state.behind(self.seconds, now - self.wait)
 
     def batches(
         self, states: Iterable[ScopeState], now: datetime.datetime, *, retry: bool = False

@@ -9,7 +9,9 @@ while the daemon runs stops the rating, with one message, until it is mended.
 import datetime
 import logging
 import multiprocessing
+import pathlib
 import random
+import socket
 import threading
 
 import cotyledon
@@ -17,12 +19,19 @@ from cotyledon import oslo_config_glue
 from cotyledon.types import WorkerId
 from oslo_config import cfg
 
+from cloudkitty import network
 from cloudkitty.collector.metrics import MetricsError
 from cloudkitty.config import ConfigurationError
-from cloudkitty.db.engine import DatabaseErrors
+from cloudkitty.coverage import Due
+from cloudkitty.db.engine import Database, DatabaseErrors, explain, is_away
 from cloudkitty.processor import build, memory
 from cloudkitty.processor.locks import PartLocks
+from cloudkitty.processor.schedule import Schedule
 from cloudkitty.storage.base import StorageError
+from cloudkitty.telemetry.exposition import Exposition
+from cloudkitty.telemetry.lag import Lag
+from cloudkitty.telemetry.rating import CountedRating
+from cloudkitty.telemetry.server import MetricsServer
 
 LOG = logging.getLogger(__name__)
 
@@ -31,6 +40,9 @@ IDLE_SECONDS = 60
 
 PAUSE_SECONDS = 1
 """Shortest pause between two rounds of a worker."""
+
+POLL_SECONDS = 0.5
+"""How often the process with the numbers looks whether it is to end."""
 
 TROUBLE_SECONDS = 10
 """Pause after a round that the database did not let us do."""
@@ -41,11 +53,15 @@ class ProcessorWorker(cotyledon.Service):
 
     name = "rating"
 
-    def __init__(self, worker_id: WorkerId, conf: cfg.ConfigOpts) -> None:
+    def __init__(
+        self, worker_id: WorkerId, conf: cfg.ConfigOpts, exposition: Exposition | None
+    ) -> None:
         super().__init__(worker_id)
         self._conf = conf
+        self._exposition = exposition
         self._stop = threading.Event()
         self._done = threading.Event()
+        self._trouble: str | None = None
 
     def run(self) -> None:
         """Do rounds until told to stop."""
@@ -77,7 +93,7 @@ class ProcessorWorker(cotyledon.Service):
         while not self._stop.is_set():
             try:
                 return self._built()
-            except (ConfigurationError, MetricsError) as error:
+            except (ConfigurationError, MetricsError, cfg.Error) as error:
                 problem = str(error).replace("\n", "; ")
             if problem != told:
                 LOG.error("nothing is rated until this is put right: %s", problem)
@@ -89,7 +105,11 @@ class ProcessorWorker(cotyledon.Service):
         parts = self._conf.orchestrator.max_workers
         locks = _locks(self._conf)
         processor = build.build(
-            self._conf, parts=parts, first_part=self.worker_id % parts, lock=locks
+            self._conf,
+            parts=parts,
+            first_part=self.worker_id % parts,
+            lock=locks,
+            telemetry=CountedRating(self._exposition.registry) if self._exposition else None,
         )
         memory.settle()
         LOG.info("worker %d of %d started", self.worker_id + 1, parts)
@@ -103,18 +123,63 @@ class ProcessorWorker(cotyledon.Service):
             wake_at = processor.rounds.wake_at()
         except (StorageError, *DatabaseErrors) as error:
             trouble, wake_at = error, None
+        self._tell(trouble, processor.database.url)
         if trouble is not None:
-            LOG.error("the database is not to be had; trying again: %s", trouble)
             return TROUBLE_SECONDS
         if wake_at is None:
             return IDLE_SECONDS
-        left = (wake_at - build.utcnow()) / datetime.timedelta(seconds=1)
+        left = (wake_at - processor.clock()) / datetime.timedelta(seconds=1)
         return max(PAUSE_SECONDS, min(left, IDLE_SECONDS)) + random.uniform(0, 0.2)
+
+    def _tell(self, trouble: Exception | None, url: str) -> None:
+        """Log that the database fails, or works again; what goes on is not news.
+
+        What a lost connection says differs from try to try, and means the same.
+        """
+        if trouble is None:
+            if self._trouble is not None:
+                LOG.info("the database is to be had again")
+            self._trouble = None
+            return
+        reason = str(trouble) if isinstance(trouble, StorageError) else explain(trouble, url)
+        kind = "away" if is_away(trouble) else reason
+        if kind != self._trouble:
+            LOG.error("the database is not to be had; trying again: %s", reason)
+            self._trouble = kind
 
     def terminate(self) -> None:
         """Let the running batch finish, then return."""
         self._stop.set()
         self._done.wait()
+
+
+class MetricsWorker(cotyledon.Service):
+    """The process that shows the numbers of all workers."""
+
+    name = "metrics"
+
+    def __init__(
+        self,
+        worker_id: WorkerId,
+        conf: cfg.ConfigOpts,
+        exposition: Exposition,
+        listener: socket.socket,
+    ) -> None:
+        super().__init__(worker_id)
+        self._database = Database(conf)
+        schedule = Schedule.of(conf)
+        exposition.ask(
+            Lag(self._database, lambda: Due(schedule.seconds, schedule.wait, build.utcnow()))
+        )
+        self._server = MetricsServer(listener, exposition)
+
+    def run(self) -> None:
+        """Answer until told to stop."""
+        self._server.serve_forever(POLL_SECONDS)
+
+    def terminate(self) -> None:
+        self._server.shutdown()
+        self._database.dispose()
 
 
 def _locks(conf: cfg.ConfigOpts) -> PartLocks:
@@ -125,11 +190,31 @@ def _locks(conf: cfg.ConfigOpts) -> PartLocks:
 def run(conf: cfg.ConfigOpts) -> None:
     """Run the daemon until it is told to end.
 
-    :raises ConfigurationError: the lock service cannot be used as it is configured.
+    :raises ConfigurationError: the lock service, or the port for numbers, cannot be used as it is
+        configured.
     """
     # Here, and not in every worker again and again: what is wrong ends the command.
     _locks(conf)
+    exposition, listener = _metrics(conf)
     manager = cotyledon.ServiceManager(mp_context=multiprocessing.get_context("fork"))
-    manager.add(ProcessorWorker, workers=conf.orchestrator.max_workers, args=(conf,))
+    manager.add(ProcessorWorker, workers=conf.orchestrator.max_workers, args=(conf, exposition))
+    if exposition and listener:
+        manager.add(MetricsWorker, args=(conf, exposition, listener))
     oslo_config_glue.setup(manager, conf, reload_method="reload")
+    # It would read every option at each reload, and fail with a traceback at one that is spoilt.
+    conf.set_default("log_options", False)
     manager.run()
+
+
+def _metrics(conf: cfg.ConfigOpts) -> tuple[Exposition, socket.socket] | tuple[None, None]:
+    """Return where workers count, and the socket on which that is shown, if it is wanted."""
+    options = conf.orchestrator
+    if options.metrics_port is None:
+        return None, None
+    listener = network.listen(
+        options.metrics_host, options.metrics_port, "[orchestrator] metrics_host, metrics_port"
+    )
+    directory = pathlib.Path(conf.state_path, "metrics", f"processor-{options.metrics_port}")
+    exposition = Exposition.shared(directory)
+    exposition.begin_anew()
+    return exposition, listener

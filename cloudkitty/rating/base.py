@@ -4,11 +4,12 @@ immutable rule set of one scope at one instant; a rule set sets prices in a fram
 
 import abc
 import datetime
+from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from oslo_config import cfg
 
-from cloudkitty.dataframe import DataFrame
+from cloudkitty.dataframe import DataFrame, Series
 from cloudkitty.db.engine import Database
 
 
@@ -37,6 +38,15 @@ class RuleSet(Protocol):
         ...
 
 
+class Matching(Protocol):
+    """A rule set that can say which points its rules are about."""
+
+    def matches(self, series: Series, qty: Decimal) -> bool:
+        """Return whether a rule acts on a point of this series and quantity, whatever it makes
+        of the price: a rule that costs 0 acts, too."""
+        ...
+
+
 class Compiled(NamedTuple):
     """A rule set, and the first instant at which it may no longer be the right one (``None``:
     it stays right until the module's revision moves)."""
@@ -54,6 +64,30 @@ class RuleBook(Protocol):
         ...
 
 
+class Target(NamedTuple):
+    """A metric that a module has rules for or, with ``field``, an attribute of it.
+
+    ``rules`` are those that are in force or will be, ``pricing`` those of them that are in force
+    and make a price without the help of others.
+    """
+
+    metric: str
+    field: str | None = None
+    rules: int = 0
+    pricing: int = 0
+
+
+class Coverage(NamedTuple):
+    """What a module's rules are about; ``general`` counts rules that may price any metric."""
+
+    targets: tuple[Target, ...] = ()
+    general: int = 0
+
+    @property
+    def rules(self) -> int:
+        return self.general + sum(target.rules for target in self.targets)
+
+
 class RatingModule(abc.ABC):
     """Base of all rating modules; entry points live in ``cloudkitty.rating.processors``."""
 
@@ -66,6 +100,10 @@ class RatingModule(abc.ABC):
     concurrent: ClassVar[bool] = False
     """Whether its rule sets may rate in several threads at the same time."""
 
+    tells_matches: ClassVar[bool] = False
+    """Whether its rule sets are ``Matching``. Of a module whose rule sets are not, nobody knows
+    that it has priced a point unless its price is not 0."""
+
     def __init__(self, conf: cfg.ConfigOpts, database: Database) -> None:
         self.conf = conf
         self.database = database
@@ -76,6 +114,14 @@ class RatingModule(abc.ABC):
 
         :raises RatingError: the rules cannot be read.
         """
+
+    def coverage(self, at: datetime.datetime) -> Coverage | None:
+        """Return what the rules are about that are in force at *at* or later, for whoever looks
+        after the prices; ``None``: that cannot be said.
+
+        :raises RatingError: the rules cannot be read.
+        """
+        return None
 
     def config_controller(self, context: Any) -> Any | None:
         """Return the module's own controller, to be mounted under

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cloudkitty import period
+from cloudkitty.i18n import _
 from cloudkitty.rating.errors import Invalid
 
 TEXT_LENGTH = 255
@@ -61,21 +62,31 @@ def in_force(
     return (start is None or start <= at) and (end is None or at < end)
 
 
+def too_long(name: str, value: str, length: int) -> Invalid:
+    """Return what is said of a text with more than *length* characters."""
+    return Invalid(
+        _("{name}: {found} characters are more than {length}"),
+        name=name,
+        found=len(value),
+        length=length,
+    )
+
+
 def text(name: str, value: str | None, length: int = TEXT_LENGTH) -> None:
     """:raises Invalid: *value* is too long, or has a character that no database keeps."""
     if value is None:
         return
     if len(value) > length:
-        raise Invalid(f"{name}: {len(value)} characters are more than {length}")
+        raise too_long(name, value, length)
     if "\0" in value:
-        raise Invalid(f"{name}: a null character is not allowed")
+        raise Invalid(_("{name}: a null character is not allowed"), name=name)
 
 
 def required_text(name: str, value: str) -> None:
     """:raises Invalid: as ``text``, and for an empty one."""
     text(name, value)
     if not value:
-        raise Invalid(f"{name}: must not be empty")
+        raise Invalid(_("{name}: must not be empty"), name=name)
 
 
 def validity(
@@ -101,16 +112,18 @@ def validity(
 def _check_start(start: datetime.datetime, now: datetime.datetime) -> None:
     if start < now:
         raise Invalid(
-            "Cannot create a rule with start in the past. "
-            f"start: {start.isoformat()}, now: {now.isoformat()}"
+            _("Cannot create a rule with start in the past. start: {start}, now: {now}"),
+            start=start.isoformat(),
+            now=now.isoformat(),
         )
 
 
 def _check_end(start: datetime.datetime, end: datetime.datetime | None) -> None:
     if end is not None and end < start:
         raise Invalid(
-            "Cannot create a rule with start after end. "
-            f"start: {start.isoformat()}, end: {end.isoformat()}"
+            _("Cannot create a rule with start after end. start: {start}, end: {end}"),
+            start=start.isoformat(),
+            end=end.isoformat(),
         )
 
 
@@ -147,14 +160,20 @@ def _changes_of_running(
     if not others and (end is None or end == rule.end):
         return {}
     if rule.end is not None:
-        raise Invalid("Cannot update a rule that was already processed and has a defined end date.")
+        raise Invalid(
+            _("Cannot update a rule that was already processed and has a defined end date.")
+        )
     if others:
         raise Invalid(
-            "You are allowed to update only the attribute [end] as this rule is already running "
-            f"as it started on [{rule.start.isoformat()}]; you also sent: {', '.join(others)}."
+            _(
+                "You are allowed to update only the attribute [end] as this rule is already "
+                "running as it started on [{start}]; you also sent: {others}."
+            ),
+            start=rule.start.isoformat(),
+            others=", ".join(others),
         )
     if end is None or end <= now:
-        raise Invalid(f"End date must be in the future. end: {end}, now: {now}")
+        raise Invalid(_("End date must be in the future. end: {end}, now: {now}"), end=end, now=now)
     return {"end": end}
 
 

@@ -2,9 +2,11 @@
 """What can be wrong with a request to read or change a module's rules, and what it is called in
 HTTP."""
 
+from cloudkitty.i18n import TranslatableError, _
 
-class RulesError(Exception):
-    """Base of all; the message is for the caller."""
+
+class RulesError(TranslatableError):
+    """Base of all; the message is for the caller: a template that keyword arguments fill."""
 
     http_status: int = 400
 
@@ -29,4 +31,9 @@ class Conflict(RulesError):
 
 def name_taken(noun: str, name: str, taken_by: str) -> Conflict:
     """*noun* is what the object is called, with a capital; *taken_by* the id of the other."""
-    return Conflict(f"{noun} {name} already exists (UUID: {taken_by})")
+    return Conflict(
+        _("{noun} {name} already exists (UUID: {taken_by})"),
+        noun=noun,
+        name=name,
+        taken_by=taken_by,
+    )

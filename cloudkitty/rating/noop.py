@@ -4,7 +4,7 @@
 import datetime
 
 from cloudkitty.dataframe import DataFrame
-from cloudkitty.rating.base import Compiled, RatingModule, RuleBook
+from cloudkitty.rating.base import Compiled, Coverage, RatingModule, RuleBook
 
 
 class _Unchanged:
@@ -28,3 +28,6 @@ class Noop(RatingModule):
 
     def load(self) -> RuleBook:
         return _Unchanged()
+
+    def coverage(self, at: datetime.datetime) -> Coverage:
+        return Coverage()

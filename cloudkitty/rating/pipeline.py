@@ -9,17 +9,19 @@ moved; scopes whose rules are the same share one rule set.
 import contextlib
 import datetime
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from decimal import Decimal
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from oslo_config import cfg
 from oslo_log import log
 from stevedore import ExtensionManager
 
-from cloudkitty.dataframe import DataFrame
+from cloudkitty.dataframe import DataFrame, Points, Series
 from cloudkitty.db.engine import Database
-from cloudkitty.rating.base import RatingError, RatingModule, RuleBook, RuleSet
+from cloudkitty.rating.base import Matching, RatingError, RatingModule, RuleBook, RuleSet
 from cloudkitty.rating.legacy import adapt
 from cloudkitty.rating.state import ModuleState, ModuleStates
 
@@ -69,6 +71,45 @@ class _Window(NamedTuple):
     begin: datetime.datetime
     until: datetime.datetime | None
     rules: RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """The rules that can tell whether they act on a point, and the first instant at which they
+    may be others (``None``: never)."""
+
+    rules: Sequence[tuple[str, Matching]]
+    until: datetime.datetime | None
+    lock: contextlib.AbstractContextManager[Any]
+
+    def matches(self, series: Series, qty: Decimal) -> bool:
+        """Return whether one of the rules acts on a point, whatever it costs.
+
+        :raises RatingError: that cannot be said.
+        """
+        with self.lock:
+            for name, rules in self.rules:
+                if _guarded(name, rules.matches, series, qty):
+                    return True
+        return False
+
+    def unmatched(self, points: Points) -> int:
+        """Return on how many points of a price of 0 no rule acts.
+
+        :raises RatingError: that cannot be said.
+        """
+        free = [(series, qty) for series, qty, price in points if not price]
+        with self.lock:
+            for name, rules in self.rules:
+                free = _guarded(name, _not_matched, rules, free)
+        return len(free)
+
+
+def _not_matched(
+    rules: Matching, points: Sequence[tuple[Series, Decimal]]
+) -> list[tuple[Series, Decimal]]:
+    matches = rules.matches
+    return [point for point in points if not matches(*point)]
 
 
 @dataclass(slots=True)
@@ -184,6 +225,57 @@ class Pipeline:
             with contextlib.nullcontext() if loaded.module.concurrent else self._lock:
                 frame = _guarded(loaded.name, _follow, loaded.name, step, rules, frame)
         return frame
+
+    def matcher(self, scope_id: str | None, at: datetime.datetime) -> Matcher:
+        """Return the rules in force for *scope_id* at *at* that can tell which points they are
+        about. As ``rate``, it follows the database when ``refresh`` is called.
+
+        :raises RatingError: the rules cannot be compiled.
+        """
+        with self._lock:
+            if self._active is None:
+                self.refresh()
+            telling = [one for one in self._active or () if one.module.tells_matches]
+            windows = [_guarded(one.name, one.window, scope_id, at) for one in telling]
+        rules = [
+            (one.name, cast(Matching, window.rules))
+            for one, window in zip(telling, windows, strict=True)
+        ]
+        until = min((one.until for one in windows if one.until is not None), default=None)
+        return Matcher(rules, until, self._lock)
+
+    def unmatched(self, frame: DataFrame, scope_id: str | None) -> Counter[str]:
+        """Return how many points of a rated frame have a price of 0 that no rule has made, by
+        metric.
+
+        :raises RatingError: that cannot be said.
+        """
+        found: Counter[str] = Counter()
+        matcher: Matcher | None = None
+        for metric, points in frame.usage.items():
+            if all(points.price):
+                continue
+            matcher = matcher or self.matcher(scope_id, frame.period.begin)
+            found[metric] += matcher.unmatched(points)
+        return +found
+
+    def fields(self, at: datetime.datetime) -> dict[str, list[str]]:
+        """Return the attributes of each metric that rules of enabled modules look at, at *at* or
+        later.
+
+        :raises RatingError: the rules cannot be read.
+        """
+        with self._lock:
+            if self._active is None:
+                self.refresh()
+            modules = [(one.name, one.module) for one in self._active or ()]
+        found: dict[str, list[str]] = {}
+        for name, module in modules:
+            known = _guarded(name, module.coverage, at)
+            for target in known.targets if known else ():
+                if target.field is not None and target.field not in found.get(target.metric, ()):
+                    found.setdefault(target.metric, []).append(target.field)
+        return found
 
     def steady_until(self, scope_id: str | None, at: datetime.datetime) -> datetime.datetime | None:
         """Return the first instant after *at* from which on a frame of equal content may get

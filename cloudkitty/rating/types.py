@@ -32,10 +32,10 @@ class DatedRule(wsme.types.Base):  # type: ignore[misc]
     """When a rule acts, and who has created, changed and deleted it."""
 
     description = optional(Description)
-    start = optional(types.Instant)
+    start = types.Instant
     end = optional(types.LastInstant)
-    created_at = optional(types.Instant)
-    created_by = optional(Value)
+    created_at = types.Instant
+    created_by = Value
     updated_by = optional(Value)
     deleted = optional(types.Instant)
     deleted_by = optional(Value)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from cloudkitty.rating.hashmap.engine import FieldRules, RuleSet, ServiceRules
+from cloudkitty.rating.hashmap.engine import SERIES_KEPT, FieldRules, Room, RuleSet, ServiceRules
 from cloudkitty.rating.hashmap.rules import Mapping, Threshold, chosen
 
 WINDOWS_KEPT = 4
@@ -21,6 +21,10 @@ WINDOWS_KEPT = 4
 being rated and a few that reprocessing may be in."""
 
 Thing = TypeVar("Thing")
+
+
+def nobody(_service: str, _field: str) -> None:
+    """Is told of a field whose thresholds do not act where its value is no number."""
 
 
 class _Windows(Generic[Thing]):
@@ -64,8 +68,9 @@ class _Parent:
 class _ServiceBook:
     """All rules of one service."""
 
-    def __init__(self, on_skipped: Callable[[str], None]) -> None:
+    def __init__(self, on_skipped: Callable[[str], None], room: Room) -> None:
         self._on_skipped = on_skipped
+        self._room = room
         self.own = _Parent()
         self.fields: dict[str, _Parent] = {}
         self._windows: dict[str | None, _Windows[ServiceRules]] = {}
@@ -105,6 +110,7 @@ class _ServiceBook:
             chosen(self.own.thresholds, tenant, at),
             fields,
             self._on_skipped,
+            self._room,
         )
 
 
@@ -114,7 +120,7 @@ class Book:
     Rules come in order of creation; *fields* are pairs of service and field name in order of
     creation, and a field that is not among them comes after those that are. *on_skipped* is told,
     once for each rule set, of a service and field of which a value that is not a number keeps a
-    threshold from acting.
+    threshold from acting. Of *series_kept* series at most it is remembered what they cost.
     """
 
     def __init__(
@@ -122,9 +128,11 @@ class Book:
         mappings: Iterable[Mapping] = (),
         thresholds: Iterable[Threshold] = (),
         fields: Iterable[tuple[str, str]] = (),
-        on_skipped: Callable[[str, str], None] = lambda service, field: None,
+        on_skipped: Callable[[str, str], None] = nobody,
+        series_kept: int = SERIES_KEPT,
     ) -> None:
         self._on_skipped = on_skipped
+        self._room = Room(series_kept)
         mappings = list(mappings)
         self._services: dict[str, _ServiceBook] = {}
         for service, name in fields:
@@ -144,7 +152,9 @@ class Book:
 
     def _service(self, name: str) -> _ServiceBook:
         if name not in self._services:
-            self._services[name] = _ServiceBook(functools.partial(self._on_skipped, name))
+            self._services[name] = _ServiceBook(
+                functools.partial(self._on_skipped, name), self._room
+            )
         return self._services[name]
 
     def rules(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from cloudkitty import money
+from cloudkitty.i18n import _
 from cloudkitty.rating import dated
 from cloudkitty.rating.dated import DESCRIPTION_LENGTH, text
 from cloudkitty.rating.errors import Invalid
@@ -37,9 +38,14 @@ def number(name: str, value: Decimal, decimals: int) -> Decimal:
     try:
         value = money.amount(value)
     except money.NotAnAmount as error:
-        raise Invalid(f"{name}: {error}") from error
+        raise Invalid("{name}: {problem}", name=name, problem=str(error)) from error
     if value and value.adjusted() >= INTEGER_DIGITS:
-        raise Invalid(f"{name}: {value} has more than {INTEGER_DIGITS} digits before the point")
+        raise Invalid(
+            _("{name}: {value} has more than {digits} digits before the point"),
+            name=name,
+            value=value,
+            digits=INTEGER_DIGITS,
+        )
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent >= -decimals:
         return value
@@ -57,14 +63,14 @@ def level(value: Decimal) -> Decimal:
 def parent(new: NewMapping | NewThreshold) -> None:
     """:raises Invalid: the rule has not exactly one parent, or a value where none belongs."""
     if new.service_id and new.field_id:
-        raise Invalid("You can only specify one parent.")
+        raise Invalid(_("You can only specify one parent."))
     if not new.service_id and not new.field_id:
-        raise Invalid("You must specify one parent.")
+        raise Invalid(_("You must specify one parent."))
     if isinstance(new, NewMapping):
         if new.service_id and new.value:
-            raise Invalid("You can't specify a value and a service_id.")
+            raise Invalid(_("You can't specify a value and a service_id."))
         if new.field_id and not new.value:
-            raise Invalid("You must specify a value for a field mapping.")
+            raise Invalid(_("You must specify a value for a field mapping."))
 
 
 def texts(new: NewMapping | NewThreshold) -> None:

@@ -17,6 +17,7 @@ from cloudkitty.rating.hashmap.types import (
     Fields,
     Group,
     Groups,
+    Kind,
     Mapping,
     Mappings,
     Service,
@@ -27,7 +28,7 @@ from cloudkitty.rating.hashmap.types import (
 from cloudkitty.rating.types import FILTER
 from cloudkitty.rest import errors, objects, types
 from cloudkitty.rest.context import Context
-from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest.controller import CREATED, SEE, Controller, Handler, Reply, expose
 from cloudkitty.rest.request import Request
 
 _MAPPING = objects.names(records.NewMapping)
@@ -74,8 +75,9 @@ class HashmapController(Controller):
 
 
 class TypesController(Controller):
-    @expose([types.Text])
+    @expose([Kind])
     def get_all(self, request: Request) -> list[str]:
+        """List the types of rules."""
         return [kind.value for kind in RuleType]
 
 
@@ -103,38 +105,46 @@ class ServicesController(StoreController):
 
     @expose(Services)
     def get_all(self, request: Request) -> Listing:
+        """List services: the metrics that rules exist for."""
         return {"services": self.store.list_services()}
 
     @expose(Service, types.Text, path=1)
     def get_one(self, request: Request, service_id: str) -> records.Service:
+        """Show a service."""
         return self.store.get_service(service_id)
 
-    @expose(Service, body=Service)
+    @expose(Service, body=Service, status=CREATED)
     def post(self, request: Request, service_data: Service) -> Reply:
+        """Add a service."""
         service = self.store.create_service(service_data.name)
         return Reply.created(service, f"{request.resource_url}/{service.service_id}")
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, service_id: str) -> None:
+        """Delete a service with its fields and all of their rules."""
         self.store.delete_service(service_id)
 
 
 class FieldsController(StoreController):
     @expose(Fields, types.Text)
     def get_all(self, request: Request, service_id: str) -> Listing:
+        """List the fields of a service."""
         return {"fields": self.store.list_fields(service_id)}
 
     @expose(Field, types.Text, path=1)
     def get_one(self, request: Request, field_id: str) -> records.Field:
+        """Show a field."""
         return self.store.get_field(field_id)
 
-    @expose(Field, body=Field)
+    @expose(Field, body=Field, status=CREATED)
     def post(self, request: Request, field_data: Field) -> Reply:
+        """Add a field: an attribute of a service that rules exist for."""
         field = self.store.create_field(field_data.service_id, field_data.name)
         return Reply.created(field, f"{request.resource_url}/{field.field_id}")
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, field_id: str) -> None:
+        """Delete a field with its rules."""
         self.store.delete_field(field_id)
 
 
@@ -155,25 +165,30 @@ class GroupsController(StoreController):
 
     @expose(Groups)
     def get_all(self, request: Request) -> Listing:
+        """List groups."""
         return {"groups": self.store.list_groups()}
 
     @expose(Group, types.Text, path=1)
     def get_one(self, request: Request, group_id: str) -> records.Group:
+        """Show a group."""
         return self.store.get_group(group_id)
 
-    @expose(Group, body=Group)
+    @expose(Group, body=Group, status=CREATED)
     def post(self, request: Request, group_data: Group) -> Reply:
+        """Add a group: what its rules make of a point is added to what others make of it."""
         group = self.store.create_group(group_data.name)
         return Reply.created(group, f"{request.resource_url}/{group.group_id}")
 
     @expose(None, types.Text, types.Flag, path=1, status=204)
     def delete(self, request: Request, group_id: str, recursive: bool = False) -> None:
+        """Delete a group; its rules stay without one, unless *recursive* deletes them too."""
         self.store.delete_group(group_id, recursive=recursive)
 
 
 class GroupMappingsController(StoreController):
     @expose(Mappings, types.Text)
     def get_all(self, request: Request, group_id: str) -> Listing:
+        """List the mappings of a group that are not deleted."""
         wanted = records.MappingFilter(group_id=group_id)
         return {"mappings": self.store.list_mappings(wanted, now=types.now())}
 
@@ -181,6 +196,7 @@ class GroupMappingsController(StoreController):
 class GroupThresholdsController(StoreController):
     @expose(Thresholds, types.Text)
     def get_all(self, request: Request, group_id: str) -> Listing:
+        """List the thresholds of a group."""
         return {"thresholds": self.store.list_thresholds(records.RuleFilter(group_id=group_id))}
 
 
@@ -220,6 +236,11 @@ class MappingsController(StoreController):
         is_active: bool = False,
         all: bool = True,
     ) -> Listing:
+        """List mappings; what is not asked for does not matter.
+
+        *tenant_id* counts only with *filter_tenant*, and nothing then means rules for everybody.
+        *start* asks for rules that start then or later, *end* for those that end before.
+        """
         if not (all or service_id or field_id or group_id):
             raise errors.NoParentToList()
         wanted = records.MappingFilter(
@@ -242,12 +263,14 @@ class MappingsController(StoreController):
 
     @expose(Mapping, types.Text, path=1)
     def get_one(self, request: Request, mapping_id: str) -> records.MappingRecord:
+        """Show a mapping, also a deleted one."""
         return self.store.get_mapping(mapping_id)
 
-    @expose(Mapping, types.Flag, body=Mapping)
+    @expose(Mapping, types.Flag, body=Mapping, status=CREATED)
     def post(
         self, request: Request, force: bool = False, mapping_data: Mapping | None = None
     ) -> Reply:
+        """Add a mapping to a service or to a field; *force* allows a start in the past."""
         mapping = self.create(request, force, mapping_data)
         return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
 
@@ -258,10 +281,11 @@ class MappingsController(StoreController):
         user = request.caller.audit_name
         return self.store.create_mapping(new, now=types.now(), user=user, force=force)
 
-    @expose(None, types.Text, body=Mapping, path=1, status=302)
+    @expose(None, types.Text, body=Mapping, path=1, status=SEE)
     def put(
         self, request: Request, mapping_id: str | None = None, mapping_data: Mapping | None = None
     ) -> Reply:
+        """Change a mapping: one that has started can only be given an end."""
         name = mapping_id or getattr(mapping_data, "mapping_id", None)
         if not name:
             raise errors.MissingArgument(name="mapping_id")
@@ -272,6 +296,7 @@ class MappingsController(StoreController):
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, mapping_id: str) -> None:
+        """Delete a mapping; what it was can still be asked for."""
         self.store.delete_mapping(mapping_id, now=types.now(), user=request.caller.audit_name)
 
 
@@ -285,7 +310,7 @@ class ServiceMappingsController(Controller):
         self.store = mappings.store
         self._mappings = mappings
 
-    @expose(Mapping, types.Text, types.Flag, body=Mapping)
+    @expose(Mapping, types.Text, types.Flag, body=Mapping, status=CREATED)
     def post(
         self,
         request: Request,
@@ -293,6 +318,7 @@ class ServiceMappingsController(Controller):
         force: bool = False,
         mapping_data: Mapping | None = None,
     ) -> Reply:
+        """Add a mapping to what it names; *force* allows a start in the past."""
         mapping = self._mappings.create(request, force, mapping_data)
         return Reply.created(mapping, f"{request.resource_url}/{mapping.mapping_id}")
 
@@ -300,6 +326,7 @@ class ServiceMappingsController(Controller):
 class MappingGroupController(StoreController):
     @expose(Group, types.Text)
     def get_all(self, request: Request, mapping_id: str) -> records.Group:
+        """Show the group of a mapping."""
         return self.store.get_mapping_group(mapping_id)
 
 
@@ -320,6 +347,10 @@ class ThresholdsController(StoreController):
         tenant_id: str | None = None,
         filter_tenant: bool = False,
     ) -> Listing:
+        """List thresholds; what is not asked for does not matter.
+
+        *tenant_id* counts only with *filter_tenant*, and nothing then means rules for everybody.
+        """
         wanted = records.RuleFilter(
             service_id=service_id,
             field_id=field_id,
@@ -332,21 +363,24 @@ class ThresholdsController(StoreController):
 
     @expose(Threshold, types.Text, path=1)
     def get_one(self, request: Request, threshold_id: str) -> records.ThresholdRecord:
+        """Show a threshold."""
         return self.store.get_threshold(threshold_id)
 
-    @expose(Threshold, body=Threshold)
+    @expose(Threshold, body=Threshold, status=CREATED)
     def post(self, request: Request, threshold_data: Threshold) -> Reply:
+        """Add a threshold to a service or to a field."""
         new = records.NewThreshold(**_said(threshold_data, _THRESHOLD))
         threshold = self.store.create_threshold(new)
         return Reply.created(threshold, f"{request.resource_url}/{threshold.threshold_id}")
 
-    @expose(None, types.Text, body=Threshold, path=1, status=302)
+    @expose(None, types.Text, body=Threshold, path=1, status=SEE)
     def put(
         self,
         request: Request,
         threshold_id: str | None = None,
         threshold_data: Threshold | None = None,
     ) -> Reply:
+        """Change a threshold."""
         name = threshold_id or getattr(threshold_data, "threshold_id", None)
         if not name:
             raise errors.MissingArgument(name="threshold_id")
@@ -355,10 +389,12 @@ class ThresholdsController(StoreController):
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, threshold_id: str) -> None:
+        """Delete a threshold."""
         self.store.delete_threshold(threshold_id)
 
 
 class ThresholdGroupController(StoreController):
     @expose(Group, types.Text)
     def get_all(self, request: Request, threshold_id: str) -> records.Group:
+        """Show the group of a threshold."""
         return self.store.get_threshold_group(threshold_id)

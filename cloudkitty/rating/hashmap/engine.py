@@ -13,14 +13,18 @@ act on its attributes, and is compiled once for each such combination.
 import datetime
 import decimal
 import operator
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from cloudkitty import money
-from cloudkitty.dataframe import DataFrame, Points, Series, Shape
-from cloudkitty.rating.hashmap.prices import Price, Tally, add
+from cloudkitty.dataframe import DataFrame, Points, Scalar, Series, Shape
+from cloudkitty.rating.hashmap.prices import LOWEST_LEVEL, Price, Tally, add
 from cloudkitty.rating.hashmap.rules import Mapping, Threshold
+
+SERIES_KEPT = 1_000_000
+"""Most series that all rules together remember, unless told otherwise."""
 
 SERIES_SLACK = 10_000
 """How many series of the past a service's rules may remember beside twice the living ones."""
@@ -29,11 +33,37 @@ PRICES_KEPT = 100_000
 """Most combinations of attribute values that a service's rules are kept compiled for."""
 
 
+class Room:
+    """How many series all rules of a book may remember together."""
+
+    def __init__(self, size: int = SERIES_KEPT) -> None:
+        self._size = size
+        self._taken = 0
+        # Rules of stretches that have passed go away by themselves.
+        self._holders: weakref.WeakKeyDictionary[ServiceRules, None] = weakref.WeakKeyDictionary()
+
+    def take(self, holder: "ServiceRules", grown: int) -> None:
+        """Note that *holder* remembers so many more; if that is too much, others forget theirs,
+        those first that have grown longest ago, and in the end *holder* too."""
+        self._taken += grown
+        self._holders.pop(holder, None)
+        self._holders[holder] = None
+        if self._taken <= self._size:
+            return
+        holders = list(self._holders)
+        self._taken = sum(one.remembered for one in holders)
+        for one in holders:
+            if self._taken <= self._size:
+                return
+            self._taken -= one.remembered
+            one.forget()
+
+
 class _Acting:
     """The rules of a field that act on some values of it; ``skipped`` names the field where its
     thresholds would act if the value were a number."""
 
-    __slots__ = ("mappings", "skipped", "thresholds")
+    __slots__ = ("acts", "mappings", "skipped", "thresholds")
 
     def __init__(
         self,
@@ -44,6 +74,8 @@ class _Acting:
         self.mappings = mappings
         self.thresholds = thresholds
         self.skipped = skipped
+        # Whether there is a rule among them that can act at all.
+        self.acts = bool(mappings) or any(one.level > LOWEST_LEVEL for one in thresholds)
 
 
 _NOTHING = _Acting()
@@ -104,9 +136,16 @@ class ServiceRules:
         thresholds: Iterable[Threshold],
         fields: list[FieldRules],
         on_skipped: Callable[[str], None],
+        room: Room | None = None,
     ) -> None:
         self._fields = fields
+        self._room = room or Room()
         self._on_skipped = on_skipped
+        mappings, thresholds = list(mappings), list(thresholds)
+        levels = [one.level for one in thresholds if one.level > LOWEST_LEVEL]
+        # The quantity from which on a threshold of the service acts.
+        self._lowest = min(levels, default=None)
+        self._is_mapped = bool(mappings)
         self._own: dict[str | None, Tally] = {}
         with decimal.localcontext(money.RATING):
             for mapping in mappings:
@@ -119,6 +158,14 @@ class ServiceRules:
         self._at: datetime.datetime | None = None
         self._living = 0
         self.skipped: Counter[str] = Counter()
+
+    @property
+    def remembered(self) -> int:
+        """Of how many series it is known what they cost."""
+        return len(self._bound)
+
+    def forget(self) -> None:
+        self._bound.clear()
 
     def rate(self, points: Points, at: datetime.datetime) -> None:
         """Add to the prices of *points*, which belong to the period that begins at *at*.
@@ -138,13 +185,25 @@ class ServiceRules:
             amounts = list(map(operator.add, points.price, amounts))
         points.price = amounts
 
+    def matches(self, series: Series, qty: Decimal) -> bool:
+        """Return whether a rule acts on a point."""
+        if self._is_mapped or (self._lowest is not None and qty >= self._lowest):
+            return True
+        for rules in self._fields:
+            place = _place(series.shape, rules.name)
+            if place is not None and rules[_text(series.values[place])].acts:
+                return True
+        return False
+
     def _amounts(self, points: Points) -> list[Decimal]:
         find = self._bound.__getitem__
         try:
             prices = list(map(find, points.series))
         except KeyError:
+            before = len(self._bound)
             self._bind(points.series)
             prices = list(map(find, points.series))
+            self._room.take(self, len(self._bound) - before)
         return [
             unit * qty if amount is None else amount(qty)
             for (unit, amount), qty in zip(prices, points.qty, strict=True)
@@ -162,9 +221,7 @@ class ServiceRules:
                 places = [(rules, _place(shape, rules.name)) for rules in self._fields]
             values = series.values
             acting = [
-                _NOTHING
-                if place is None
-                else rules[value if type(value := values[place]) is str else str(value)]
+                _NOTHING if place is None else rules[_text(values[place])]
                 for rules, place in places
             ]
             self._bound[series], skipped = self._price(tuple(acting))
@@ -206,7 +263,7 @@ class ServiceRules:
         """Start afresh when most of the series remembered have not been seen for a period."""
         if at != self._at:
             if len(self._bound) > 2 * self._living + SERIES_SLACK:
-                self._bound.clear()
+                self.forget()
             self._at, self._living = at, 0
         self._living += count
 
@@ -218,6 +275,10 @@ def _place(shape: Shape, name: str) -> int | None:
     if name in shape.metadata:
         return len(shape.groupby) + shape.metadata.index(name)
     return None
+
+
+def _text(value: Scalar) -> str:
+    return value if type(value) is str else str(value)
 
 
 class RuleSet:
@@ -236,6 +297,11 @@ class RuleSet:
                 if rules is not None:
                     rules.rate(points, frame.period.begin)
         return frame
+
+    def matches(self, series: Series, qty: Decimal) -> bool:
+        """Return whether a rule acts on a point, whatever it costs."""
+        rules = self._services.get(series.shape.metric)
+        return rules is not None and rules.matches(series, qty)
 
     @property
     def skipped(self) -> dict[tuple[str, str], int]:

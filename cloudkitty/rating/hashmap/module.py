@@ -8,7 +8,7 @@ from typing import Any
 from oslo_log import log
 
 from cloudkitty.db.engine import DatabaseErrors
-from cloudkitty.rating.base import Compiled, RatingError, RatingModule, RuleBook
+from cloudkitty.rating.base import Compiled, Coverage, RatingError, RatingModule, RuleBook
 from cloudkitty.rating.hashmap.book import Book
 from cloudkitty.rating.hashmap.store import MODULE, HashmapStore
 
@@ -42,10 +42,18 @@ class Hashmap(RatingModule):
     description = "HashMap rating module."
     hot_config = True
     has_schema = True
+    tells_matches = True
 
     def load(self) -> RuleBook:
         try:
-            return _Rules(HashmapStore(self.database).load_rules(_warn_of_skipped))
+            store = HashmapStore(self.database)
+            return _Rules(store.load_rules(_warn_of_skipped, self.conf.orchestrator.cached_series))
+        except DatabaseErrors as error:
+            raise RatingError(f"hashmap: the rules cannot be read: {error}") from error
+
+    def coverage(self, at: datetime.datetime) -> Coverage:
+        try:
+            return HashmapStore(self.database).coverage(at)
         except DatabaseErrors as error:
             raise RatingError(f"hashmap: the rules cannot be read: {error}") from error
 

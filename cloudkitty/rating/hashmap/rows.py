@@ -94,11 +94,11 @@ def parent(
     if service_id:
         service = _id(connection, services.c.service_id, service_id)
         if service is None:
-            raise Invalid(str(errors.no_such_service(service_id)))
+            raise Invalid.like(errors.no_such_service(service_id))
     if field_id:
         field = _id(connection, fields.c.field_id, field_id)
         if field is None:
-            raise Invalid(str(errors.no_such_field(field_id)))
+            raise Invalid.like(errors.no_such_field(field_id))
     return Parent(service, field, group(connection, group_id))
 
 
@@ -111,7 +111,7 @@ def group(connection: Connection, group_id: str | None) -> int | None:
         return None
     found = _id(connection, groups.c.group_id, group_id)
     if found is None:
-        raise Invalid(str(errors.no_such_group(group_id)))
+        raise Invalid.like(errors.no_such_group(group_id))
     return found
 
 

@@ -19,10 +19,12 @@ from sqlalchemy.engine import Connection
 
 from cloudkitty import period
 from cloudkitty.db.engine import Database
+from cloudkitty.rating.base import Coverage
 from cloudkitty.rating.dated import described, required_text, text, validity
 from cloudkitty.rating.errors import NotFound
-from cloudkitty.rating.hashmap import checks, errors, loading, rows
-from cloudkitty.rating.hashmap.book import Book
+from cloudkitty.rating.hashmap import checks, coverage, errors, loading, rows
+from cloudkitty.rating.hashmap.book import Book, nobody
+from cloudkitty.rating.hashmap.engine import SERIES_KEPT
 from cloudkitty.rating.hashmap.models import fields, groups, mappings, services, thresholds
 from cloudkitty.rating.hashmap.records import (
     Field,
@@ -339,10 +341,22 @@ class HashmapStore:
 
     # For rating
 
-    def load_rules(self, on_skipped: Callable[[str, str], None] | None = None) -> Book:
-        """Return every live rule, in a fixed number of queries; for *on_skipped* see ``Book``."""
+    def load_rules(
+        self,
+        on_skipped: Callable[[str, str], None] = nobody,
+        series_kept: int = SERIES_KEPT,
+    ) -> Book:
+        """Return every live rule, in a fixed number of queries; for *on_skipped* and
+        *series_kept* see ``Book``."""
         with self._database.reader() as connection:
-            return loading.book(connection, on_skipped)
+            return loading.book(connection, on_skipped, series_kept)
+
+    def coverage(self, at: datetime.datetime) -> Coverage:
+        """Return what the live rules that have not ended at *at* are about."""
+        with self._database.reader() as connection:
+            found = loading.rules(connection)
+            names = loading.service_names(connection)
+        return coverage.coverage(names, found.fields, found.mappings, found.thresholds, at)
 
 
 def _mapping_row(connection: Connection, mapping_id: str) -> sa.Row[Any]:

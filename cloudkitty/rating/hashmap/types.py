@@ -6,12 +6,14 @@ Invariant: what a client may send and we set by ourselves (ids, audit) is accept
 
 import wsme.types
 
+from cloudkitty.rating.hashmap.checks import INTEGER_DIGITS
 from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rating.types import DatedRule, Name, Value
 from cloudkitty.rest import types
 from cloudkitty.rest.objects import mandatory, optional
 
 RuleName = types.TextType(1, 32)
+Number = types.AmountType(INTEGER_DIGITS)
 Kind = types.ChoiceType(*RuleType)
 
 
@@ -53,14 +55,14 @@ class Mapping(DatedRule):
     """A price for a metric, or for one value of an attribute of it."""
 
     mapping_id = types.Uuid
-    value = optional(Value)
-    type = optional(Kind)
-    cost = mandatory(types.Amount)
+    value = Value
+    type = Kind
+    cost = mandatory(Number)
     service_id = optional(types.Uuid)
     field_id = optional(types.Uuid)
     group_id = optional(types.Uuid)
     tenant_id = optional(Value)
-    name = optional(RuleName)
+    name = RuleName
 
 
 class Mappings(wsme.types.Base):  # type: ignore[misc]
@@ -71,9 +73,9 @@ class Threshold(wsme.types.Base):  # type: ignore[misc]
     """A price that holds from a quantity upwards."""
 
     threshold_id = types.Uuid
-    level = mandatory(types.Amount)
-    type = optional(Kind)
-    cost = mandatory(types.Amount)
+    level = mandatory(Number)
+    type = Kind
+    cost = mandatory(Number)
     service_id = optional(types.Uuid)
     field_id = optional(types.Uuid)
     group_id = optional(types.Uuid)

@@ -14,11 +14,11 @@ from wsme.types import Unset
 from cloudkitty.rating.dated import DatedFilter
 from cloudkitty.rating.pyscripts.records import NewScript, ScriptRecord
 from cloudkitty.rating.pyscripts.store import ScriptStore
-from cloudkitty.rating.pyscripts.types import Script, Scripts
+from cloudkitty.rating.pyscripts.types import Script, Scripts, ScriptWithSource
 from cloudkitty.rating.types import FILTER
 from cloudkitty.rest import errors, objects, types
 from cloudkitty.rest.context import Context
-from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest.controller import CREATED, Controller, Handler, Reply, expose
 from cloudkitty.rest.request import Request
 
 _SCRIPT = objects.names(NewScript)
@@ -55,6 +55,10 @@ class ScriptsController(Controller):
         description: str | None = None,
         is_active: bool = False,
     ) -> dict[str, Sequence[object]]:
+        """List scripts, without their sources if *no_data*; what is not asked for does not matter.
+
+        *start* asks for scripts that start then or later, *end* for those that end before.
+        """
         wanted = DatedFilter(
             deleted=deleted,
             start=start,
@@ -70,24 +74,25 @@ class ScriptsController(Controller):
 
     @expose(Script, types.Text, path=1)
     def get_one(self, request: Request, script_id: str) -> ScriptRecord:
+        """Show a script."""
         return self.store.get(script_id)
 
-    @expose(Script, types.Flag, body=Script)
+    @expose(Script, types.Flag, body=ScriptWithSource, status=CREATED)
     def post(
-        self, request: Request, force: bool = False, script_data: Script | None = None
+        self, request: Request, force: bool = False, script_data: ScriptWithSource | None = None
     ) -> Reply:
+        """Add a script, with its source; *force* allows a start in the past."""
         said = objects.said(script_data, _SCRIPT)
-        if "data" not in said:
-            raise errors.InvalidInput(name="data", value=None, problem="Mandatory field missing.")
         script = self.store.create(
             NewScript(**said), now=types.now(), user=request.caller.audit_name, force=force
         )
         return Reply.created(script, f"{request.resource_url}/{script.script_id}")
 
-    @expose(Script, types.Text, body=Script, path=1, status=201)
+    @expose(Script, types.Text, body=Script, path=1, status=CREATED)
     def put(
         self, request: Request, script_id: str | None = None, script_data: Script | None = None
     ) -> Reply:
+        """Change a script: one that has started can only be given an end."""
         name = script_id or getattr(script_data, "script_id", None)
         if not name:
             raise errors.MissingArgument(name="script_id")
@@ -101,6 +106,7 @@ class ScriptsController(Controller):
 
     @expose(None, types.Text, path=1, status=204)
     def delete(self, request: Request, script_id: str) -> None:
+        """Delete a script; its name is free again."""
         self.store.delete(script_id, now=types.now(), user=request.caller.audit_name)
 
 

@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from cloudkitty.dataframe import DataFrame, FrameError
 from cloudkitty.db.engine import Database, DatabaseErrors
-from cloudkitty.rating.base import Compiled, RatingError, RatingModule, RuleBook
+from cloudkitty.rating.base import Compiled, Coverage, RatingError, RatingModule, RuleBook
 from cloudkitty.rating.pyscripts import engine
 from cloudkitty.rating.pyscripts.engine import Script
 from cloudkitty.rating.pyscripts.runner import Runner, ScriptFailed
@@ -66,8 +66,15 @@ class Pyscripts(RatingModule):
         self.runner = Runner(limits, options.workers)
 
     def load(self) -> RuleBook:
+        return _Book(self.runner, self._scripts())
+
+    def coverage(self, at: datetime.datetime) -> Coverage:
+        live = [script for script in self._scripts() if script.end is None or script.end > at]
+        return Coverage(general=len(live))
+
+    def _scripts(self) -> Sequence[Script]:
         try:
-            return _Book(self.runner, ScriptStore(self.database).load())
+            return ScriptStore(self.database).load()
         except (*DatabaseErrors, ValueError) as error:
             raise RatingError(f"pyscripts: the scripts cannot be read: {error}") from error
 

@@ -8,7 +8,8 @@ import datetime
 import hashlib
 from dataclasses import dataclass
 
-from cloudkitty.rating.dated import DatedRule
+from cloudkitty.i18n import _
+from cloudkitty.rating.dated import DatedRule, too_long
 from cloudkitty.rating.errors import Invalid
 from cloudkitty.rating.pyscripts.wire import filename
 
@@ -47,12 +48,16 @@ def check_source(name: str, source: str) -> None:
     :raises Invalid: it does not compile, or is too long; the message names the line.
     """
     if len(source) > SOURCE_LENGTH:
-        raise Invalid(f"data: {len(source)} characters are more than {SOURCE_LENGTH}")
+        raise too_long("data", source, SOURCE_LENGTH)
     try:
         compile(source, filename(name), "exec", dont_inherit=True)
     except SyntaxError as error:
         line = f"line {error.lineno}: " if error.lineno else ""
-        raise Invalid(f"Script {name} does not compile: {line}{error.msg}") from None
+        raise _does_not_compile(name, f"{line}{error.msg}") from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         problem = str(error) or "it is too deeply nested"
-        raise Invalid(f"Script {name} does not compile: {problem}") from None
+        raise _does_not_compile(name, problem) from None
+
+
+def _does_not_compile(name: str, problem: str) -> Invalid:
+    return Invalid(_("Script {name} does not compile: {problem}"), name=name, problem=problem)

@@ -11,7 +11,7 @@ from wsme.types import wsattr
 from cloudkitty.rating.pyscripts.records import SOURCE_LENGTH
 from cloudkitty.rating.types import DatedRule, Name
 from cloudkitty.rest import types
-from cloudkitty.rest.objects import mandatory
+from cloudkitty.rest.objects import mandatory, withheld
 
 Source = types.TextType(max_length=SOURCE_LENGTH)
 
@@ -21,8 +21,14 @@ class Script(DatedRule):
 
     script_id = types.Uuid
     name = mandatory(Name)
-    data = Source
+    data = withheld(Source)
     checksum = wsattr(types.Text, readonly=True)
+
+
+class ScriptWithSource(Script):
+    """A program that sets prices, with its source."""
+
+    data = mandatory(Source)
 
 
 class Scripts(wsme.types.Base):  # type: ignore[misc]
