@@ -14,6 +14,7 @@ import webob
 from oslo_middleware.sizelimit import LimitingReader
 
 from cloudkitty.api.context import ApiContext
+from cloudkitty.api.observed import note_route
 from cloudkitty.api.root import RootController
 from cloudkitty.rest.caller import Caller
 from cloudkitty.rest.controller import Controller, Handler, json_response
@@ -48,6 +49,7 @@ class Application(pecan.core.ExplicitPecan):  # type: ignore[misc]
         self.handle_hooks(self.hooks, "on_route", state)
         path = [segment for segment in request.path_info.split("/") if segment]
         handler, segments = self.root.route(path, request)
+        note_route(request.environ, path, request.owners, len(segments))
         state.controller = handler
         return handler, (request, state.response, *request.owners, *segments), {}
 
@@ -88,7 +90,8 @@ class Reception(pecan.hooks.PecanHook):  # type: ignore[misc]
             raise TooLarge(limit=self._largest)
 
     def on_error(self, state: pecan.core.RoutingState, error: Exception) -> webob.Response:
-        answer = Answer(error)
+        language = state.request.language
+        answer = Answer(error, language)
         path = state.request.environ.get("PATH_INFO", "")
         if answer.cause is not None:
             LOG.error("%s %s: %s", state.request.method, path, answer.cause)
@@ -98,4 +101,6 @@ class Reception(pecan.hooks.PecanHook):  # type: ignore[misc]
         body = answer.fault() if first == "v1" else answer.message()
         response = json_response(body, answer.status)
         response.headers.update(answer.headers)
+        if language is not None:
+            response.content_language = language.replace("_", "-")
         return response

@@ -16,6 +16,7 @@ from paste.deploy import loadwsgi
 
 from cloudkitty.api import app
 from cloudkitty.api.context import ApiContext
+from cloudkitty.api.observed import Observed
 from cloudkitty.config import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 SHIPPED = pathlib.Path(__file__).with_name("api_paste.ini")
 
 _CONTEXT = "cloudkitty.context"
+
+_OWN = {
+    "composite": (
+        "paste.composite_factory",
+        {"cloudkitty+noauth": "url_map", "cloudkitty+keystone": "url_map"},
+    ),
+    "app": ("paste.app_factory", {"ck_api": "api", "healthcheck": "healthcheck"}),
+    "filter": (
+        "paste.filter_factory",
+        {name: name for name in ("authtoken", "request_id", "cors", "http_proxy_to_wsgi")},
+    ),
+}
+"""Of each kind of section the option that names where a part comes from, and the parts of this
+service by the names that their sections have always had."""
 
 Values = Mapping[str, Any]
 
@@ -38,11 +53,16 @@ def load(context: ApiContext) -> "WSGIApplication":
     path = paste_file(context)
     name = f"cloudkitty+{context.conf.auth_strategy}"
     try:
-        tree = loadwsgi.loadcontext(loadwsgi.APP, f"config:{path}", name=name)
+        loader = loadwsgi.ConfigLoader(str(path))
+        _modernise(loader.parser)
+        tree = loader.get_context(loadwsgi.APP, name)
         tree.global_conf[_CONTEXT] = context
         application: WSGIApplication = tree.create()
     except (LookupError, ImportError, AttributeError, configparser.Error) as error:
         raise ConfigurationError(f"[DEFAULT] api_paste_config: {path}: {error}") from error
+    telemetry = context.telemetry
+    if telemetry.exposition is not None:
+        return Observed(application, telemetry, telemetry.exposition)
     return application
 
 
@@ -55,6 +75,22 @@ def paste_file(context: ApiContext) -> pathlib.Path:
     if wanted != SHIPPED.name:
         raise ConfigurationError(f"[DEFAULT] api_paste_config: there is no {wanted}")
     return SHIPPED
+
+
+def _modernise(parser: configparser.ConfigParser) -> None:
+    """Let the parts that this service knows by name be its own, whatever package a file of
+    another release says they come from. Their other settings stay, and so do foreign parts."""
+    for section in parser.sections():
+        kind, _, name = section.partition(":")
+        factory, known = _OWN.get(kind, ("", {}))
+        if name in known:
+            for option in [option for option in parser.options(section) if _is_origin(option)]:
+                parser.remove_option(section, option)
+            parser.set(section, factory, f"{__name__}:{known[name]}")
+
+
+def _is_origin(option: str) -> bool:
+    return option == "use" or option.startswith("paste.")
 
 
 class url_map:
@@ -113,7 +149,9 @@ def request_id(global_conf: Values, **_local: str) -> "Filter":
     return lambda application: oslo_middleware.RequestId(application, global_conf[_CONTEXT].conf)
 
 
-def authtoken(global_conf: Values, acl_public_routes: str = "/, /v1, /v2", **_: str) -> "Filter":
+def authtoken(
+    global_conf: Values, acl_public_routes: str = "/, /v1, /v2, /openapi.json", **_: str
+) -> "Filter":
     # Not imported where nobody is authenticated: it takes a while.
     from cloudkitty.rest.auth import AuthToken
 

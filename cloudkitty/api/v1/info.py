@@ -33,6 +33,8 @@ class Metrics(wsme.types.Base):  # type: ignore[misc]
 
 
 class InfoController(Controller):
+    old_names = frozenset({"services"})
+
     def __init__(self, context: ApiContext) -> None:
         super().__init__(context)
         metrics = MetricsController(context)
@@ -48,9 +50,10 @@ class ConfigController(Controller):
     context: ApiContext
 
     @expose(types.Json, rule="info:get_config")
-    def get_all(self, request: Request) -> Any:
+    def get_all(self, request: Request) -> dict[str, Any]:
         """Return the metrics file as it was written."""
-        return self.context.metrics.raw
+        written: dict[str, Any] = self.context.metrics.raw
+        return written
 
 
 class MetricsController(Controller):
@@ -58,10 +61,12 @@ class MetricsController(Controller):
 
     @expose(Metrics, rule="info:list_metrics_info")
     def get_all(self, request: Request) -> Metrics:
+        """List what is collected."""
         return Metrics(metrics=[Metric.of(definition) for definition in self.context.metrics])
 
     @expose(Metric, types.Text, path=1, rule="info:get_metric_info")
     def get_one(self, request: Request, metric_id: str) -> Metric:
+        """Show one metric."""
         definition = self.context.metrics.service(metric_id)
         if definition is None:
             raise errors.MetricNotFound(metric=metric_id)

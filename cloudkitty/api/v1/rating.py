@@ -18,8 +18,8 @@ from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.period import Period
 from cloudkitty.rating.base import RatingError, RatingModule
 from cloudkitty.rating.pipeline import Broken
-from cloudkitty.rest import errors, types
-from cloudkitty.rest.controller import Controller, Handler, Reply, expose
+from cloudkitty.rest import errors, objects, types
+from cloudkitty.rest.controller import SEE, Controller, Handler, Reply, expose
 from cloudkitty.rest.request import Request
 
 CONFIG_RULE = "rating:module_config"
@@ -31,9 +31,9 @@ class Module(wsme.types.Base):  # type: ignore[misc]
 
     module_id = wsattr(types.Text, mandatory=True)
     description = wsattr(types.Text, default=None)
-    enabled = wsattr(types.Flag, default=None)
-    hot_config = wsattr(types.Flag, name="hot-config", default=None)
-    priority = wsattr(types.WholeNumber, default=None)
+    enabled = types.Flag
+    hot_config = wsattr(types.Flag, name="hot-config")
+    priority = types.WholeNumber
 
 
 class Modules(wsme.types.Base):  # type: ignore[misc]
@@ -66,23 +66,27 @@ class ModulesController(Controller):
 
     @expose(Modules, rule="rating:list_modules")
     def get_all(self, request: Request) -> dict[str, list[modules.ModuleView]]:
+        """List the rating modules that are installed."""
         return {"modules": self._modules.list()}
 
     @expose(Module, types.Text, path=1, rule="rating:get_module")
     def get_one(self, request: Request, module_id: str) -> modules.ModuleView:
+        """Show a rating module."""
         try:
             return self._modules.get(module_id)
         except modules.UnknownModule:
             raise errors.ModuleNotFound() from None
 
-    @expose(types.Json, types.Text, body=Module, path=1, rule="rating:update_module")
+    @expose(types.Null, types.Text, body=Module, path=1, rule="rating:update_module", status=SEE)
     def put(
         self, request: Request, module_id: str | None = None, module_data: Module | None = None
     ) -> Reply:
+        """Enable, disable or move a rating module."""
         assert module_data is not None
         name = module_id or module_data.module_id
+        said = objects.said(module_data, ("enabled", "priority"))
         try:
-            self._modules.update(name, enabled=module_data.enabled, priority=module_data.priority)
+            self._modules.update(name, enabled=said.get("enabled"), priority=said.get("priority"))
         except modules.UnknownModule:
             raise errors.ModuleNotFound() from None
         return Reply.see(request.object_url(name))
@@ -110,13 +114,14 @@ class ModuleConfigController(Controller):
         if isinstance(module, RatingModule):
             own = module.config_controller(context)
             if own is not None:
+                own.gate = CONFIG_RULE
                 return own  # type: ignore[no-any-return]
         return UnconfigurableController(context)
 
     def route(self, path: Sequence[str], request: Request) -> tuple[Handler, Sequence[str]]:
         node = self.children.get(path[0]) if path else None
-        if node is not None and not isinstance(node, UnconfigurableController):
-            self.context.policy.authorize(request.caller, CONFIG_RULE)
+        if node is not None and node.gate is not None:
+            self.context.policy.authorize(request.caller, node.gate)
         return super().route(path, request)
 
 
@@ -145,7 +150,8 @@ class QuoteController(Controller):
             frame.add(series, resource.volume)
         try:
             self.context.pipeline.refresh()
-            return self.context.pipeline.quote(frame, request.caller.project_id).price
+            with self.context.telemetry.quote():
+                return self.context.pipeline.quote(frame, request.caller.project_id).price
         except RatingError as error:
             raise errors.RatingFailed(module=error.module) from error
 

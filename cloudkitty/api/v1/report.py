@@ -44,6 +44,9 @@ def rounded(amount: Decimal) -> str:
 
 
 class ReportController(Controller):
+    # The summary says the same and more.
+    old_names = frozenset({"total"})
+
     def __init__(self, context: ApiContext) -> None:
         super().__init__(context)
         self.children = {
@@ -58,9 +61,7 @@ class _Scoped(Controller):
 
     context: ApiContext
 
-    def _project(
-        self, request: Request, rule: str, tenant_id: str | None, all_tenants: bool
-    ) -> str | None:
+    def _project(self, request: Request, tenant_id: str | None, all_tenants: bool) -> str | None:
         """Return the project to report on, ``None`` for all.
 
         :raises errors.Forbidden: the caller may not see it.
@@ -68,7 +69,7 @@ class _Scoped(Controller):
         policy, caller = self.context.policy, request.caller
         project = None if all_tenants else tenant_id or caller.project_id
         # A rule about the caller's project cannot be met where the target has none.
-        policy.authorize(caller, rule, **({"project_id": project} if project else {}))
+        policy.authorize(caller, request.rule, **({"project_id": project} if project else {}))
         return project
 
     def _rows(
@@ -86,11 +87,20 @@ class _Scoped(Controller):
         query = window.query(
             self.context.conf.collect.period, scopes, [service] if service else None
         )
-        return self.context.storage.total(query, groupby).rows if query else []
+        with self.context.telemetry.query("sums"):
+            return self.context.storage.total(query, groupby).rows if query else []
 
 
 class TotalController(_Scoped):
-    @expose(types.Amount, types.Instant, types.Instant, types.Text, types.Text, types.Flag)
+    @expose(
+        types.Amount,
+        types.Instant,
+        types.Instant,
+        types.Text,
+        types.Text,
+        types.Flag,
+        asks="report:get_total",
+    )
     def get_all(
         self,
         request: Request,
@@ -100,9 +110,10 @@ class TotalController(_Scoped):
         service: str | None = None,
         all_tenants: bool = False,
     ) -> Decimal:
+        """Show what was spent."""
         # Clients of 2015 write "no project" as the text None.
         named = None if tenant_id == "None" else tenant_id
-        project = self._project(request, "report:get_total", named, all_tenants)
+        project = self._project(request, named, all_tenants)
         rows = self._rows(request, Window.of(begin, end), project, service, all_tenants)
         return money.total(row.price for row in rows)
 
@@ -116,6 +127,7 @@ class SummaryController(_Scoped):
         types.Text,
         types.Text,
         types.Flag,
+        asks="report:get_summary",
     )
     def get_all(
         self,
@@ -127,7 +139,8 @@ class SummaryController(_Scoped):
         groupby: str | None = None,
         all_tenants: bool = False,
     ) -> Summary:
-        project = self._project(request, "report:get_summary", tenant_id, all_tenants)
+        """Show what was spent, by project and metric as *groupby* names them."""
+        project = self._project(request, tenant_id, all_tenants)
         window = Window.of(begin, end)
         words = {"tenant_id": GROUP_SCOPE, "res_type": GROUP_TYPE}
         groups = [name for word, name in words.items() if word in (groupby or "")]
@@ -157,7 +170,9 @@ class TenantsController(Controller):
         begin: datetime.datetime | None = None,
         end: datetime.datetime | None = None,
     ) -> list[str]:
+        """List the projects with something rated in the window."""
         query = Window.of(begin, end).query(self.context.conf.collect.period)
         if query is None:
             return []
-        return list(self.context.storage.scopes_with_data(query.begin, query.end))
+        with self.context.telemetry.query("scopes"):
+            return list(self.context.storage.scopes_with_data(query.begin, query.end))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1``: the first version of the API; all of its nodes on one screen."""
 
-from typing import Any
-
 from cloudkitty.api import versions
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.v1.collector import CollectorController
@@ -18,7 +16,8 @@ from cloudkitty.rest.request import Request
 class V1Controller(Controller):
     answers_head = True
     name = "v1"
-    status = "CURRENT"
+    old_names = frozenset({"billing", "collector"})
+    status: versions.Status = "CURRENT"
 
     def __init__(self, context: ApiContext) -> None:
         super().__init__(context)
@@ -33,10 +32,11 @@ class V1Controller(Controller):
             "storage": StorageController(context),
         }
 
-    def entry(self, request: Request) -> dict[str, Any]:
+    def entry(self, request: Request) -> versions.Version:
         """Return what the version document says about this version."""
         return versions.entry(self.name, self.status, request)
 
     @expose(types.Json)
-    def get_all(self, request: Request) -> dict[str, Any]:
+    def get_all(self, request: Request) -> versions.Version:
+        """Show the first version of the API."""
         return self.entry(request)

@@ -8,21 +8,47 @@ import contextlib
 import datetime
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
-
-import webob
+from typing import Annotated, TypedDict
 
 from cloudkitty import money
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.v1.window import Window
-from cloudkitty.dataframe import Point
-from cloudkitty.rest import types
+from cloudkitty.dataframe import Point, Scalar
+from cloudkitty.rest import schema, types
 from cloudkitty.rest.controller import JSON, Controller, expose
 from cloudkitty.rest.request import Request
-from cloudkitty.rest.streams import streamed
+from cloudkitty.rest.streams import Streamed, streamed
 from cloudkitty.storage.base import ScopedFrame
 
 RULE = "storage:list_data_frames"
+
+
+Amount = Annotated[str, schema.Told(schema.GIVEN_AMOUNT)]
+Instant = Annotated[str, schema.Told(schema.GIVEN_NAIVE_INSTANT)]
+
+
+class Resource(TypedDict):
+    """A rated point: quantity and price of one series in one period."""
+
+    service: str
+    desc: dict[str, Scalar]
+    volume: Amount
+    rating: Amount
+
+
+class Frame(TypedDict):
+    """The points of one project and metric in one period."""
+
+    begin: Instant
+    end: Instant
+    tenant_id: str
+    resources: list[Resource]
+
+
+class Frames(TypedDict):
+    """Rated points."""
+
+    dataframes: list[Frame]
 
 
 class StorageController(Controller):
@@ -34,7 +60,7 @@ class StorageController(Controller):
 class DataFramesController(Controller):
     context: ApiContext
 
-    @expose(types.Json, types.Instant, types.Instant, types.Text, types.Text)
+    @expose(types.Json, types.Instant, types.Instant, types.Text, types.Text, asks=RULE)
     def get_all(
         self,
         request: Request,
@@ -42,7 +68,8 @@ class DataFramesController(Controller):
         end: datetime.datetime | None = None,
         tenant_id: str | None = None,
         resource_type: str | None = None,
-    ) -> webob.Response:
+    ) -> Streamed[Frames]:
+        """List rated points, a frame a period, project and metric."""
         scopes = self._scopes(request, tenant_id)
         query = Window.of(begin, end).query(
             self.context.conf.collect.period, scopes, [resource_type] if resource_type else None
@@ -50,7 +77,8 @@ class DataFramesController(Controller):
         if query is None:
             return streamed(document(()), JSON)
         stack = contextlib.ExitStack()
-        scan = stack.enter_context(self.context.storage.scan(query))
+        with self.context.telemetry.query("frames"):
+            scan = stack.enter_context(self.context.storage.scan(query))
         return streamed(document(scan.frames), JSON, stack)
 
     def _scopes(self, request: Request, tenant_id: str | None) -> list[str] | None:
@@ -60,7 +88,7 @@ class DataFramesController(Controller):
         """
         policy, caller = self.context.policy, request.caller
         own = caller.project_id
-        policy.authorize(caller, RULE, project_id=tenant_id or own)
+        policy.authorize(caller, request.rule, project_id=tenant_id or own)
         if tenant_id:
             return [tenant_id]
         if policy.is_admin(caller):
@@ -73,7 +101,7 @@ def document(frames: Iterable[ScopedFrame]) -> Iterator[str]:
     separator = '{"dataframes": ['
     for scoped in frames:
         for metric, points in scoped.frame.usage.items():
-            frame = {
+            frame: Frame = {
                 "begin": types.naive(scoped.frame.period.begin),
                 "end": types.naive(scoped.frame.period.end),
                 "tenant_id": scoped.scope.identifier,
@@ -84,7 +112,7 @@ def document(frames: Iterable[ScopedFrame]) -> Iterator[str]:
     yield '{"dataframes": []}' if separator != ", " else "]}"
 
 
-def _resource(metric: str, point: Point) -> dict[str, Any]:
+def _resource(metric: str, point: Point) -> Resource:
     return {
         "service": metric,
         "desc": point.desc,

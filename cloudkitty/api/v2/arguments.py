@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from cloudkitty.rest import errors, types
+from cloudkitty.rest import errors, schema, types
 from cloudkitty.rest.request import Request
+from cloudkitty.rest.schema import Schema
 
 JSON_TYPE = "application/json"
 
@@ -27,12 +28,28 @@ FALSE = ("0", "false", "no", "off", "disable")
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one value (``ValueError`` refuses it); ``schema`` is what clients should write, or a
+    type that has such a schema."""
+
+    read: Callable[[Any], Any]
+    schema: Any
+
+    def __call__(self, value: Any) -> Any:
+        return self.read(value)
+
+
+def reads(described: Any) -> Callable[[Callable[[Any], Any]], Reader]:
+    """Make a function the reader of what is *described*."""
+    return lambda read: Reader(read, described)
+
+
+@dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument: how its value is read (``ValueError`` refuses it), and what it is when it is
-    not given."""
+    """One argument: how its value is read, and what it is when it is not given."""
 
     name: str
-    read: Callable[[Any], Any]
+    read: Reader
     default: Any = None
     required: bool = False
     null: bool = False
@@ -42,14 +59,16 @@ class Argument:
 # -- values -----------------------------------------------------------------------------------
 
 
+@reads(schema.TAKEN_INSTANT)
 def instant(value: Any) -> datetime.datetime:
     return types.Instant.validate(value)
 
 
-def text(least: int = 0, most: int = 255) -> Callable[[Any], str]:
+def text(least: int = 0, most: int = 255) -> Reader:
     """Return the reader of a text of that many characters; a whole number becomes its text."""
     kind = types.TextType(least, most)
 
+    @reads(schema.bounded_text(least, most))
     def read(value: Any) -> str:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             value = str(value)
@@ -58,9 +77,10 @@ def text(least: int = 0, most: int = 255) -> Callable[[Any], str]:
     return read
 
 
-def whole(least: int, most: int = MOST) -> Callable[[Any], int]:
+def whole(least: int, most: int = MOST) -> Reader:
     """Return the reader of a whole number in digits or as JSON, within these bounds."""
 
+    @reads(_whole_number(least, most))
     def read(value: Any) -> int:
         if isinstance(value, str) and _WHOLE.fullmatch(value):
             value = int(value)
@@ -69,12 +89,18 @@ def whole(least: int, most: int = MOST) -> Callable[[Any], int]:
     return read
 
 
-def json_whole(least: int, most: int = MOST) -> Callable[[Any], int]:
+def json_whole(least: int, most: int = MOST) -> Reader:
     """Return the reader of a JSON whole number within these bounds."""
-    return lambda value: _bounded(value, least, most)
+    return Reader(lambda value: _bounded(value, least, most), _whole_number(least, most))
+
+
+def _whole_number(least: int, most: int) -> Schema:
+    return {"type": "integer", "minimum": least, "maximum": most}
 
 
 def _bounded(value: Any, least: int, most: int) -> int:
+    if isinstance(value, Decimal) and value.adjusted() < 19 and value == value.to_integral_value():
+        value = int(value)  # 5.0 is a whole number in JSON
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{_shown(value)} is not a whole number")
     if not least <= value <= most:
@@ -82,6 +108,7 @@ def _bounded(value: Any, least: int, most: int) -> int:
     return value
 
 
+@reads({"type": "boolean"})
 def flag(value: Any) -> bool:
     """Read a JSON boolean."""
     if not isinstance(value, bool):
@@ -89,6 +116,7 @@ def flag(value: Any) -> bool:
     return value
 
 
+@reads({"type": "boolean"})
 def worded_flag(value: Any) -> bool:
     """Read a JSON boolean, 0 or 1, or one of the usual words."""
     if isinstance(value, bool):
@@ -99,7 +127,10 @@ def worded_flag(value: Any) -> bool:
     raise ValueError(f"{_shown(value)} is not an unambiguous boolean")
 
 
-def choice(*choices: str) -> Callable[[Any], str]:
+def choice(*choices: str) -> Reader:
+    """Return the reader of one of these texts."""
+
+    @reads({"type": "string", "enum": [str(one) for one in choices]})
     def read(value: Any) -> str:
         if value not in choices:
             raise ValueError(f"{_shown(value)} is not one of {', '.join(choices)}")
@@ -115,9 +146,10 @@ def _shown(value: Any) -> str:
 # -- arguments in the query string ------------------------------------------------------------
 
 
-def single(name: str, read: Callable[[Any], Any], default: Any = None) -> Argument:
+def single(name: str, read: Reader, default: Any = None) -> Argument:
     """An argument that may be given once."""
 
+    @reads(read.schema)
     def first(values: Sequence[str]) -> Any:
         if len(values) != 1:
             raise ValueError("length of value must be 1")
@@ -126,15 +158,28 @@ def single(name: str, read: Callable[[Any], Any], default: Any = None) -> Argume
     return Argument(name, first, default)
 
 
-def listed(name: str, read: Callable[[Any], Any]) -> Argument:
+def listed(name: str, read: Reader) -> Argument:
     """An argument with values parted by commas, or given several times, or both."""
-    return Argument(name, lambda values: [read(word) for word in _words(values)])
+    return Argument(
+        name,
+        Reader(
+            lambda values: [read(word) for word in _words(values)],
+            _list_of(read.schema),
+        ),
+    )
+
+
+def _list_of(item: Schema) -> Schema:
+    if item.get("type") == "string" and "enum" not in item:
+        item = {"pattern": "^[^,]*$", **item}
+    return {"type": "array", "items": item, "minItems": 1}
 
 
 def pairs(name: str, *, repeat: bool) -> Argument:
     """``key:value`` tokens, by key; *repeat* says whether a key may have several values."""
     read = text(most=MOST)
 
+    @reads(_list_of({"type": "string", "pattern": "^[^:,]*:[^:,]*$"}))
     def parted(values: Sequence[str]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for token in _words(values):

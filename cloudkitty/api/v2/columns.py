@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cloudkitty import money
+from cloudkitty.api.v2.arguments import reads
 from cloudkitty.rest import errors
 from cloudkitty.storage.base import GROUP_SCOPE, GROUP_TIME, TotalRow
 
@@ -67,6 +68,14 @@ DEFAULT = (
 )
 
 
+def _fields_pattern() -> str:
+    functions = sorted({function for function, _ in _FUNCTIONS} | set(_SYNONYMS))
+    fields = sorted({field for _, field in _FUNCTIONS})
+    part = rf"({'|'.join(functions)})\(({'|'.join(fields)})\) AS [a-z_][a-z0-9_]*"
+    return f"^{part}(, ?{part})*$"
+
+
+@reads({"type": "string", "pattern": _fields_pattern()})
 def read_fields(written: str) -> tuple[Column, ...]:
     """Read ``FUNCTION(field) AS alias`` parts, separated by commas.
 

@@ -7,22 +7,23 @@ Invariant: paging counts points; the points of one period that are on one page m
 import contextlib
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-import webob
+from decimal import Decimal
+from typing import Any, NotRequired, TypedDict
 
 from cloudkitty import money, period
-from cloudkitty.api.v2 import exact, posted, selection
-from cloudkitty.api.v2.arguments import PAGE, WINDOW, Argument, pairs
-from cloudkitty.api.v2.node import CSV, Node, empty, expose, wants_csv
-from cloudkitty.dataframe import DataFrame, Point, Series
+from cloudkitty.api.v2 import exact, paging, posted, selection
+from cloudkitty.api.v2.arguments import WINDOW, Argument, pairs
+from cloudkitty.api.v2.node import CSV, Node, expose
+from cloudkitty.dataframe import DataFrame, Point, Scalar, Series
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.period import Period
 from cloudkitty.rest import errors
 from cloudkitty.rest.controller import JSON
 from cloudkitty.rest.request import Request
-from cloudkitty.rest.streams import streamed
-from cloudkitty.storage.base import ScopedFrame
+from cloudkitty.rest.streams import Streamed, streamed
+from cloudkitty.storage.base import Marker, ScopedFrame
+
+LISTING = "dataframes"
 
 COLUMNS = ("begin", "end", "type", "unit", "qty", "price", "groupby", "metadata")
 """Those of CSV; ``groupby`` and ``metadata`` are JSON objects."""
@@ -31,46 +32,106 @@ SERIES_KEPT = 20_000
 """Most series whose text is kept for the points of later periods."""
 
 
+class Stretch(TypedDict):
+    """A half-open stretch of time."""
+
+    begin: datetime.datetime
+    end: datetime.datetime
+
+
+class Volume(TypedDict):
+    """How much was used, in which unit."""
+
+    unit: str
+    qty: Decimal
+
+
+class Price(TypedDict):
+    """What it costs."""
+
+    price: Decimal
+
+
+class PointForm(TypedDict):
+    """One series in one period."""
+
+    vol: Volume
+    rating: Price
+    groupby: dict[str, Scalar]
+    metadata: dict[str, Scalar]
+
+
+class Frame(TypedDict):
+    """The points of one period, by metric."""
+
+    period: Stretch
+    usage: dict[str, list[PointForm]]
+
+
+class Frames(TypedDict):
+    """A page of points; ``total`` counts those of all pages, ``next`` is the ``marker`` of the page
+    that follows."""
+
+    total: int
+    dataframes: list[Frame]
+    next: NotRequired[str]
+
+
 class DataFramesController(Node):
-    @expose(*PAGE, *WINDOW, pairs("filters", repeat=False))
+    @expose(
+        *paging.page(LISTING),
+        *WINDOW,
+        pairs("filters", repeat=False),
+        rule="dataframes:get",
+        csv=True,
+    )
     def get_all(
         self,
         request: Request,
         offset: int,
         limit: int,
+        marker: Marker | None,
         begin: datetime.datetime | None,
         end: datetime.datetime | None,
         filters: Mapping[str, list[str]],
-    ) -> dict[str, Any] | webob.Response:
+        as_csv: bool,
+    ) -> Frames | Streamed[Frames]:
+        """Show rated points, a frame a period."""
         caller = request.caller
-        self.authorize(request, "dataframes:get", project_id=caller.project_id)
+        self.authorize(request, project_id=caller.project_id)
         query = selection.select(self.context, caller, begin, end, filters)
-        as_csv = wants_csv(request)
         if query is None:
             if as_csv:
                 return streamed(exact.csv_lines(COLUMNS, ()), CSV)
             return {"total": 0, "dataframes": []}
-        with contextlib.ExitStack() as stack:
-            scan = stack.enter_context(
-                self.context.storage.scan(query, offset, limit, by_metric=True)
-            )
+        with contextlib.ExitStack() as stack, paging.checked():
+            with self.context.telemetry.query("frames"):
+                scan = stack.enter_context(
+                    self.context.storage.scan(query, offset, limit, by_metric=True, after=marker)
+                )
             if not scan.total:
                 raise errors.NothingFound()
             # From here on, the answer closes it.
             reading = stack.pop_all()
+        following = paging.token(LISTING, scan.next)
         if as_csv:
-            return streamed(exact.csv_lines(COLUMNS, rows(scan.frames)), CSV, reading)
-        return streamed(document(scan.total, scan.frames), JSON, reading)
+            answer = streamed(exact.csv_lines(COLUMNS, rows(scan.frames)), CSV, reading)
+        else:
+            answer = streamed(document(scan.total, scan.frames, following), JSON, reading)
+        return paging.linked(answer, request, following, query)
 
-    @expose(body=[Argument("dataframes", posted.read, required=True)])
-    def post(self, request: Request, dataframes: list[DataFrame]) -> webob.Response:
+    @expose(
+        body=[Argument("dataframes", posted.read, required=True)],
+        status=204,
+        rule="dataframes:add",
+    )
+    def post(self, request: Request, dataframes: list[DataFrame]) -> None:
         """Add points that have a price already."""
-        self.authorize(request, "dataframes:add")
+        self.authorize(request)
         now = period.utc(datetime.datetime.now(period.UTC))
         scopes = ScopeStore(self.context.database)
         scope_key = self.context.conf.collect.scope_key
         posted.keep(dataframes, scope_key, self.context.storage, scopes, now)
-        return empty()
 
 
 def rows(frames: Iterable[ScopedFrame]) -> Iterator[list[Any]]:
@@ -89,8 +150,11 @@ def rows(frames: Iterable[ScopedFrame]) -> Iterator[list[Any]]:
             ]
 
 
-def document(total: int, frames: Iterable[ScopedFrame]) -> Iterator[str]:
-    """Yield the answer piece by piece; *frames* come by period and then by metric."""
+def document(
+    total: int, frames: Iterable[ScopedFrame], following: str | None = None
+) -> Iterator[str]:
+    """Yield the answer piece by piece; *frames* come by period and then by metric, *following* is
+    the marker of the next page."""
     yield f'{{"total": {total}, "dataframes": ['
     written = _Points()
     stretch: Period | None = None
@@ -110,10 +174,11 @@ def document(total: int, frames: Iterable[ScopedFrame]) -> Iterator[str]:
                 yield f"{exact.dumps(metric)}: ["
             yield f"{separator}{written.of(point)}"
             separator = ", "
-    yield "]}}]}" if stretch is not None else "]}"
+    yield "]}}]" if stretch is not None else "]"
+    yield "}" if following is None else f', "next": {exact.dumps(following)}}}'
 
 
-def _period(stretch: Period) -> dict[str, datetime.datetime]:
+def _period(stretch: Period) -> Stretch:
     return {"begin": stretch.begin, "end": stretch.end}
 
 

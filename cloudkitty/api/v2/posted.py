@@ -11,11 +11,12 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
-from cloudkitty.dataframe import DataFrame, FrameError, Registry
+from cloudkitty.api.v2.arguments import reads
+from cloudkitty.dataframe import DataFrame, FrameError, Registry, Scalar
 from cloudkitty.db.scopes import ScopeStore
-from cloudkitty.rest import errors
+from cloudkitty.rest import errors, schema
 from cloudkitty.storage.base import Storage
 
 FIRST_YEAR = 1970
@@ -23,6 +24,49 @@ LAST_YEAR = 9000
 """Calendars of all zones work in between."""
 
 
+Labels = dict[str, Scalar]
+Amount = Annotated[Decimal | str, schema.Told(schema.TAKEN_AMOUNT)]
+Instant = Annotated[str, schema.Told(schema.TAKEN_INSTANT)]
+
+
+class PostedPeriod(TypedDict):
+    """A half-open stretch of time."""
+
+    begin: Instant
+    end: Instant
+
+
+class PostedVolume(TypedDict):
+    """How much was used, in which unit."""
+
+    unit: str
+    qty: Amount
+
+
+class PostedPrice(TypedDict):
+    """What it costs; nothing, unless that is said."""
+
+    price: NotRequired[Amount]
+
+
+class PostedPoint(TypedDict):
+    """One series in one period."""
+
+    vol: PostedVolume
+    rating: NotRequired[PostedPrice]
+    groupby: Labels
+    metadata: Labels
+    description: NotRequired[str | None]
+
+
+class PostedFrame(TypedDict):
+    """Points of one period, by metric."""
+
+    period: PostedPeriod
+    usage: Annotated[dict[str, list[PostedPoint]], schema.Told({"propertyNames": {"minLength": 1}})]
+
+
+@reads(Annotated[list[PostedFrame], schema.Told({"minItems": 1})])
 def read(forms: Any) -> list[DataFrame]:
     """Read the frames of a request.
 

@@ -36,6 +36,22 @@ def check(states: Sequence[ScopeState], last: datetime.datetime, length: int) ->
         raise errors.InvalidData(problems="; ".join(problems[:20]))
 
 
+def check_kept(states: Sequence[ScopeState], horizon: datetime.datetime, storage: Storage) -> None:
+    """Make sure that no point from *horizon* on has been purged.
+
+    :raises errors.InvalidData: some have been, with the scope and up to when.
+    """
+    cuts = storage.purged_until([state.id for state in states])
+    problems = [
+        f"{state.scope.identifier}: points before {cuts[state.id].isoformat()} have been purged "
+        "and stay as they are; a scope can be set back to that instant or a later one"
+        for state in states
+        if state.id in cuts and horizon < cuts[state.id]
+    ]
+    if problems:
+        raise errors.InvalidData(problems="; ".join(problems[:20]))
+
+
 def reset(
     states: Sequence[ScopeState], horizon: datetime.datetime, storage: Storage, scopes: ScopeStore
 ) -> None:

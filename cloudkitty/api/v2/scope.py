@@ -7,13 +7,12 @@ rating goes on one period later; ``state`` says the same under its old name.
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from cloudkitty import period
 from cloudkitty.api.context import ApiContext
-from cloudkitty.api.v2 import reset
+from cloudkitty.api.v2 import paging, reset
 from cloudkitty.api.v2.arguments import (
-    PAGE,
     Argument,
     flag,
     instant,
@@ -22,12 +21,16 @@ from cloudkitty.api.v2.arguments import (
     whole,
     worded_flag,
 )
-from cloudkitty.api.v2.node import Node, expose
+from cloudkitty.api.v2.node import Node, Nothing, expose
 from cloudkitty.api.v2.several import several
 from cloudkitty.db.scopes import ScopeStore, ScopeTaken
 from cloudkitty.rest import errors
 from cloudkitty.rest.request import Request
+from cloudkitty.rest.streams import Streamed
 from cloudkitty.scope import Scope, ScopeState
+from cloudkitty.storage.base import Marker
+
+LISTING = "scope"
 
 NAME_LENGTH = 64
 
@@ -40,32 +43,61 @@ IDENTITY = (
 )
 
 
+class ScopeForm(TypedDict):
+    """Who is rated, and how far; ``last_processed_timestamp`` is null before the first period.
+
+    ``last_error`` is why the next period is not rated yet, ``gone_at`` when the scope was first
+    missing where scopes are listed; both are null when all is well.
+    """
+
+    scope_id: str
+    scope_key: str
+    fetcher: str
+    collector: str
+    last_processed_timestamp: datetime.datetime | None
+    state: datetime.datetime | None
+    active: bool
+    scope_activation_toggle_date: datetime.datetime
+    last_error: str | None
+    gone_at: datetime.datetime | None
+
+
+class Scopes(TypedDict):
+    """A page of scopes; ``next`` is the ``marker`` of the page that follows."""
+
+    results: list[ScopeForm]
+    next: NotRequired[str]
+
+
 class ScopeController(Node):
     def __init__(self, context: ApiContext) -> None:
         super().__init__(context)
         self._store = ScopeStore(context.database)
 
     @expose(
-        *PAGE,
+        *paging.page(LISTING),
         listed("scope_id", text()),
         listed("scope_key", text()),
         listed("fetcher", text()),
         listed("collector", text()),
         listed("active", whole(0, 1)),
+        rule="scope:get_state",
     )
     def get_all(
         self,
         request: Request,
         offset: int,
         limit: int,
+        marker: Marker | None,
         scope_id: Sequence[str] | None,
         scope_key: Sequence[str] | None,
         fetcher: Sequence[str] | None,
         collector: Sequence[str] | None,
         active: Sequence[int] | None,
-    ) -> dict[str, Any]:
+    ) -> Streamed[Scopes]:
+        """List scopes, in the order in which they were added."""
         about = ",".join(scope_id) if scope_id else request.caller.project_id
-        self.authorize(request, "scope:get_state", project_id=about)
+        self.authorize(request, project_id=about)
         wanted = _given(
             identifier=scope_id, scope_key=scope_key, fetcher=fetcher, collector=collector
         )
@@ -73,11 +105,12 @@ class ScopeController(Node):
             wanted,
             active=None if active is None else [bool(number) for number in active],
             offset=offset,
-            limit=limit,
+            limit=limit + 1,
+            after=paging.key(marker),
         )
         if not found:
             raise errors.NothingFound()
-        return {"results": [self._shown(state) for state in found]}
+        return paging.keyed(request, LISTING, found, limit, lambda state: state.id, self._shown)
 
     @expose(
         body=[
@@ -90,6 +123,7 @@ class ScopeController(Node):
             Argument("state", instant),
         ],
         status=202,
+        rule="scope:reset_state",
     )
     def put(
         self,
@@ -99,10 +133,10 @@ class ScopeController(Node):
         last_processed_timestamp: datetime.datetime | None,
         state: datetime.datetime | None,
         **members: Sequence[str] | None,
-    ) -> dict[str, Any]:
+    ) -> Nothing:
         """Set active scopes back: what was rated after that period goes, and is rated again."""
         about = ",".join(scope_id) if scope_id else request.caller.project_id
-        self.authorize(request, "scope:reset_state", project_id=about, tenant_id=about)
+        self.authorize(request, project_id=about, tenant_id=about)
         if all_scopes is not None and scope_id is not None:
             raise errors.InvalidData(problems="all_scopes and scope_id exclude each other")
         if not all_scopes and scope_id is None:
@@ -114,6 +148,7 @@ class ScopeController(Node):
         if not states:
             raise errors.NothingFound()
         reset.check(states, last, self.context.conf.collect.period)
+        reset.check_kept(states, last + self._period, self.context.storage)
         reset.reset(states, last + self._period, self.context.storage, self._store)
         return {}
 
@@ -122,7 +157,8 @@ class ScopeController(Node):
             Argument("scope_id", text(1), required=True),
             *IDENTITY,
             Argument("active", flag),
-        ]
+        ],
+        rule="scope:patch_state",
     )
     def patch(
         self,
@@ -132,9 +168,9 @@ class ScopeController(Node):
         fetcher: str | None,
         collector: str | None,
         active: bool | None,
-    ) -> dict[str, Any]:
-        """Change the members that are given."""
-        self._authorize_scope(request, "scope:patch_state", scope_id)
+    ) -> ScopeForm:
+        """Change those members of a scope that are given."""
+        self._authorize_scope(request, scope_id)
         members = _given(scope_key=scope_key, fetcher=fetcher, collector=collector)
         state = self._one(scope_id, members)
         before = state.scope
@@ -179,7 +215,8 @@ class ScopeController(Node):
             Argument("last_processed_timestamp", instant, required=True),
             *IDENTITY,
             Argument("active", flag, True),
-        ]
+        ],
+        rule="scope:post_state",
     )
     def post(
         self,
@@ -190,9 +227,9 @@ class ScopeController(Node):
         fetcher: str | None,
         collector: str | None,
         active: bool,
-    ) -> dict[str, Any]:
+    ) -> ScopeForm:
         """Add a scope; what is not given is as configured."""
-        self._authorize_scope(request, "scope:post_state", scope_id)
+        self._authorize_scope(request, scope_id)
         conf = self.context.conf
         scope = Scope(
             scope_id,
@@ -212,15 +249,15 @@ class ScopeController(Node):
             raise errors.ScopeExists(scope_id=scope_id) from None
         return self._shown(created)
 
-    def _authorize_scope(self, request: Request, rule: str, scope_id: str) -> None:
+    def _authorize_scope(self, request: Request, scope_id: str) -> None:
         # The second is what rules of old policy files ask for.
-        self.authorize(request, rule, project_id=scope_id, tenant_id=scope_id)
+        self.authorize(request, project_id=scope_id, tenant_id=scope_id)
 
     @property
     def _period(self) -> datetime.timedelta:
         return datetime.timedelta(seconds=self.context.conf.collect.period)
 
-    def _shown(self, state: ScopeState) -> dict[str, Any]:
+    def _shown(self, state: ScopeState) -> ScopeForm:
         last = state.last_processed(self.context.conf.collect.period)
         return {
             "scope_id": state.scope.identifier,
@@ -231,6 +268,8 @@ class ScopeController(Node):
             "state": last,
             "active": state.active,
             "scope_activation_toggle_date": state.toggled_at,
+            "last_error": state.last_error,
+            "gone_at": state.gone_at,
         }
 
 

@@ -3,68 +3,105 @@
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import webob
+from decimal import Decimal
+from typing import Any, Literal, NotRequired, TypedDict
 
 from cloudkitty.api.v2 import columns as grammar
-from cloudkitty.api.v2 import exact, selection
-from cloudkitty.api.v2.arguments import PAGE, WINDOW, choice, listed, pairs, single, text
+from cloudkitty.api.v2 import exact, paging, selection
+from cloudkitty.api.v2.arguments import WINDOW, choice, listed, pairs, single, text
 from cloudkitty.api.v2.columns import Column
-from cloudkitty.api.v2.node import CSV, Node, expose, wants_csv
+from cloudkitty.api.v2.node import CSV, Node, expose
 from cloudkitty.rest.controller import JSON
 from cloudkitty.rest.request import Request
-from cloudkitty.rest.streams import streamed
-from cloudkitty.storage.base import GROUP_TIME, TotalRow, Totals
+from cloudkitty.rest.streams import Streamed, streamed
+from cloudkitty.storage.base import GROUP_TIME, Marker, TotalRow, Totals
+
+LISTING = "summary"
 
 TABLE, OBJECT = "table", "object"
 
-NOTHING: dict[str, Any] = {"total": 0, "columns": [], "results": []}
+Cell = str | int | Decimal | bool | None
+"""An instant, an exact number, or the value of an attribute."""
+
+
+class Table(TypedDict):
+    """A page of rows, in the order of ``columns``; ``total`` counts those of all pages.
+
+    ``next`` is the ``marker`` of the page that follows.
+    """
+
+    total: int
+    columns: list[str]
+    results: list[list[Cell]]
+    format: NotRequired[Literal["table"]]
+    next: NotRequired[str]
+
+
+class Objects(TypedDict):
+    """A page of rows, by column; ``total`` counts those of all pages, ``next`` is the ``marker`` of
+    the page that follows."""
+
+    total: int
+    results: list[dict[str, Cell]]
+    format: Literal["object"]
+    next: NotRequired[str]
+
+
+NOTHING: Table = {"total": 0, "columns": [], "results": []}
 """What a caller without a project is told."""
 
 
 class SummaryController(Node):
     @expose(
-        *PAGE,
+        *paging.page(LISTING),
         *WINDOW,
         pairs("filters", repeat=True),
         listed("groupby", text()),
         single("response_format", choice(TABLE, OBJECT), TABLE),
         single("custom_fields", grammar.read_fields, grammar.DEFAULT),
+        rule="summary:get_summary",
+        csv=True,
     )
     def get_all(
         self,
         request: Request,
         offset: int,
         limit: int,
+        marker: Marker | None,
         begin: datetime.datetime | None,
         end: datetime.datetime | None,
         filters: Mapping[str, list[str]],
         groupby: Sequence[str] | None,
         response_format: str,
         custom_fields: Sequence[Column],
-    ) -> dict[str, Any] | webob.Response:
+        as_csv: bool,
+    ) -> Table | Streamed[Table | Objects]:
+        """Show what was used and spent, by group."""
         groups = grammar.storage_groups(groupby or (), self.context.conf.collect.scope_key)
         grammar.check_unique(custom_fields, groups)
         caller = request.caller
-        self.authorize(request, "summary:get_summary", project_id=caller.project_id)
+        self.authorize(request, project_id=caller.project_id)
         query = selection.select(self.context, caller, begin, end, filters)
         found = Totals(0, [])
         if query is not None:
-            found = self.context.storage.total(
-                query,
-                list(groups.values()),
-                offset,
-                limit,
-                zone=selection.zone_of(self.context),
-                extremes=any(column.needs_extremes for column in custom_fields),
-            )
+            with paging.checked(), self.context.telemetry.query("sums"):
+                found = self.context.storage.total(
+                    query,
+                    list(groups.values()),
+                    offset,
+                    limit,
+                    zone=selection.zone_of(self.context),
+                    extremes=any(column.needs_extremes for column in custom_fields),
+                    after=marker,
+                )
         # Of periods, a row shows only begin and end.
         shown = [name for name, word in groups.items() if word != GROUP_TIME]
         columns = ["begin", "end", *(column.name for column in custom_fields), *shown]
         rows = ([*_cells(row, custom_fields), *row.group] for row in found.rows)
-        if wants_csv(request):
-            return streamed(exact.csv_lines(columns, rows), CSV)
+        following = paging.token(LISTING, found.next)
+        if as_csv:
+            answer = streamed(exact.csv_lines(columns, rows), CSV)
+            return paging.linked(answer, request, following, query)
         if query is None:
             return NOTHING
         if response_format == OBJECT:
@@ -74,8 +111,10 @@ class SummaryController(Node):
             results = (exact.dumps(row) for row in rows)
             named = exact.dumps(columns if found.rows else [])
             head = f'{{"total": {found.total}, "columns": {named}, "results": ['
-        tail = f'], "format": "{response_format}"}}'
-        return streamed(_document(head, results, tail), JSON)
+        marked = "" if following is None else f', "next": {exact.dumps(following)}'
+        tail = f'], "format": "{response_format}"{marked}}}'
+        answer = streamed(_document(head, results, tail), JSON)
+        return paging.linked(answer, request, following, query)
 
 
 def _cells(row: TotalRow, fields: Sequence[Column]) -> list[Any]:

@@ -7,36 +7,85 @@ half-open, lie on the scope's own periods and before its horizon.
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
-
-import webob
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from cloudkitty import period
 from cloudkitty.api.context import ApiContext
-from cloudkitty.api.v2.arguments import PAGE, Argument, choice, flag, instant, listed, single, text
-from cloudkitty.api.v2.node import Node, empty, expose
+from cloudkitty.api.v2 import paging
+from cloudkitty.api.v2.arguments import (
+    Argument,
+    choice,
+    flag,
+    instant,
+    listed,
+    reads,
+    single,
+    text,
+)
+from cloudkitty.api.v2.node import Node, Nothing, expose
 from cloudkitty.api.v2.several import several
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.db.tasks import TaskConflict, TaskStore
 from cloudkitty.period import Period
-from cloudkitty.rest import errors
+from cloudkitty.rest import errors, schema
 from cloudkitty.rest.request import Request
+from cloudkitty.rest.streams import Streamed
 from cloudkitty.scope import ScopeState
-from cloudkitty.task import Mode, NewTask, Task
+from cloudkitty.storage.base import Marker
+from cloudkitty.task import Mode, NewTask, Task, TaskState
+
+LISTING = "reprocesses"
 
 ALL = "ALL"
 
 LONGEST_REASON = 4096
 
 
+@reads({"type": "string", "enum": ["asc", "desc"]})
 def _order(value: str) -> str:
-    return choice("asc", "desc")(value.lower())
+    return str(choice("asc", "desc")(value.lower()))
 
 
+@reads({**text(1, LONGEST_REASON).schema, "pattern": r"\S"})
 def _reason(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is empty; say why")
-    return text(1, LONGEST_REASON)(value)
+    return str(text(1, LONGEST_REASON)(value))
+
+
+Instant = Annotated[str, schema.Told(schema.GIVEN_NAIVE_INSTANT)]
+
+
+class DifferenceForm(TypedDict):
+    """Exact totals of a metric before and after a task."""
+
+    before: Decimal
+    after: Decimal
+    difference: Decimal
+
+
+class TaskForm(TypedDict):
+    """A reprocessing task; ``current_reprocess_time`` is empty until it has begun."""
+
+    id: int
+    scope_id: str
+    reason: str
+    start_reprocess_time: Instant
+    end_reprocess_time: Instant
+    current_reprocess_time: Instant | Literal[""]
+    mode: Mode
+    dry_run: bool
+    state: TaskState
+    note: str | None
+    result: dict[str, DifferenceForm]
+
+
+class Tasks(TypedDict):
+    """A page of reprocessing tasks; ``next`` is the ``marker`` of the page that follows."""
+
+    results: list[TaskForm]
+    next: NotRequired[str]
 
 
 class TaskController(Node):
@@ -51,38 +100,59 @@ class ReprocessesController(Node):
         self._scopes = ScopeStore(context.database)
         self._tasks = TaskStore(context.database)
 
-    @expose(*PAGE, listed("scope_ids", text()), single("order", _order, "desc"))
+    @expose(
+        *paging.page(LISTING),
+        listed("scope_ids", text()),
+        single("order", _order, "desc"),
+        rule="schedule:get_task_reprocesses",
+    )
     def get_all(
         self,
         request: Request,
-        offset: int,
-        limit: int,
         scope_ids: Sequence[str] | None,
-        order: str,
-    ) -> dict[str, Any]:
+        **more: Any,
+    ) -> Streamed[Tasks]:
+        """List reprocessing tasks, finished ones too."""
         about = ",".join(scope_ids) if scope_ids else request.caller.project_id
-        self.authorize(request, "schedule:get_task_reprocesses", tenant_id=about, project_id=about)
-        found = self._tasks.list(
-            scope_ids, newest_first=order == "desc", offset=offset, limit=limit
-        )
-        return {"results": [self._shown(task) for task in found]}
+        self.authorize(request, tenant_id=about, project_id=about)
+        return self._page(request, scope_ids, **more)
 
-    @expose(*PAGE, listed("scope_ids", text()), single("order", _order, "desc"), path=1)
-    def get_one(self, request: Request, scope_id: str, **more: Any) -> dict[str, Any]:
-        self.authorize(
-            request, "schedule:get_task_reprocesses", tenant_id=scope_id, project_id=scope_id
-        )
+    @expose(
+        *paging.page(LISTING),
+        listed("scope_ids", text()),
+        single("order", _order, "desc"),
+        path=1,
+        rule="schedule:get_task_reprocesses",
+    )
+    def get_one(
+        self, request: Request, scope_id: str, scope_ids: object, **more: Any
+    ) -> Streamed[Tasks]:
+        """List the reprocessing tasks of one scope; *scope_ids* is ignored here."""
+        self.authorize(request, tenant_id=scope_id, project_id=scope_id)
         try:
             wanted = [text()(scope_id)]
         except ValueError as error:
             raise errors.InvalidData(problems=f"{error} (path: 'scope_id')") from None
+        return self._page(request, wanted, **more)
+
+    def _page(
+        self,
+        request: Request,
+        scope_ids: Sequence[str] | None,
+        *,
+        order: str,
+        offset: int,
+        limit: int,
+        marker: Marker | None,
+    ) -> Streamed[Tasks]:
         found = self._tasks.list(
-            wanted,
-            newest_first=more["order"] == "desc",
-            offset=more["offset"],
-            limit=more["limit"],
+            scope_ids,
+            newest_first=order == "desc",
+            offset=offset,
+            limit=limit + 1,
+            after=paging.key(marker),
         )
-        return {"results": [self._shown(task) for task in found]}
+        return paging.keyed(request, LISTING, found, limit, lambda task: task.id, self._shown)
 
     @expose(
         body=[
@@ -94,6 +164,7 @@ class ReprocessesController(Node):
             Argument("dry_run", flag, False),
         ],
         status=202,
+        rule="schedule:task_reprocesses",
     )
     def post(
         self,
@@ -104,9 +175,10 @@ class ReprocessesController(Node):
         reason: str,
         mode: str,
         dry_run: bool,
-    ) -> dict[str, Any]:
+    ) -> Nothing:
+        """Have a window of the past of scopes rated again, or only say what that would change."""
         about = request.caller.project_id
-        self.authorize(request, "schedule:task_reprocesses", tenant_id=about, project_id=about)
+        self.authorize(request, tenant_id=about, project_id=about)
         if ALL in scope_ids and len(scope_ids) > 1:
             raise errors.InvalidData(
                 problems="'ALL' stands for every scope; leave the others out (path: 'scope_ids')"
@@ -118,7 +190,12 @@ class ReprocessesController(Node):
             )
         window = Period(start_reprocess_time, end_reprocess_time)
         states = self._chosen(scope_ids)
-        problems = [problem for state in states if (problem := self._problem(state, window))]
+        cuts = self.context.storage.purged_until([state.id for state in states])
+        problems = [
+            problem
+            for state in states
+            if (problem := self._problem(state, window, cuts.get(state.id)))
+        ]
         if problems:
             raise errors.InvalidData(problems="; ".join(problems[:20]))
         wanted = [NewTask(state, window, reason, Mode(mode), dry_run) for state in states]
@@ -128,17 +205,16 @@ class ReprocessesController(Node):
             raise errors.InvalidData(problems=str(error)) from None
         return {}
 
-    @expose(path=1)
-    def delete(self, request: Request, task_id: str) -> webob.Response:
+    @expose(path=1, status=204, rule="schedule:task_reprocesses")
+    def delete(self, request: Request, task_id: str) -> None:
         """Let nothing more of a task be done; what has been done stays."""
         about = request.caller.project_id
-        self.authorize(request, "schedule:task_reprocesses", tenant_id=about, project_id=about)
+        self.authorize(request, tenant_id=about, project_id=about)
         key = int(task_id) if task_id.isascii() and task_id.isdigit() else 0
         if not 0 < key < 2**31 or self._tasks.get(key) is None:
             raise errors.NothingFound()
         if not self._tasks.cancel(key, period.utc(datetime.datetime.now(period.UTC))):
             raise errors.TaskFinished(task_id=task_id)
-        return empty()
 
     def _chosen(self, scope_ids: Sequence[str]) -> Sequence[ScopeState]:
         """Return the scopes with these ids.
@@ -155,9 +231,17 @@ class ReprocessesController(Node):
             )
         return found
 
-    def _problem(self, state: ScopeState, window: Period) -> str | None:
-        """Return what is wrong with the window for this scope."""
+    def _problem(
+        self, state: ScopeState, window: Period, cut: datetime.datetime | None
+    ) -> str | None:
+        """Return what is wrong with the window for this scope, whose points before *cut* have been
+        purged."""
         name = state.scope.identifier
+        if cut is not None and window.begin < cut:
+            return (
+                f"{name}: the points before {cut.isoformat()} have been purged and stay as they "
+                "are; only what begins then or later can be rated again"
+            )
         if state.horizon is None or state.horizon < window.end:
             reached = "nothing yet" if state.horizon is None else state.horizon.isoformat()
             return f"{name}: the window reaches beyond what has been rated ({reached})"
@@ -173,7 +257,7 @@ class ReprocessesController(Node):
             f"{period.from_epoch(valid).isoformat()} to {period.from_epoch(until).isoformat()}"
         )
 
-    def _shown(self, task: Task) -> dict[str, Any]:
+    def _shown(self, task: Task) -> TaskForm:
         length = datetime.timedelta(seconds=self.context.conf.collect.period)
         last = None if task.current is None else task.current - length
         return {
@@ -183,9 +267,9 @@ class ReprocessesController(Node):
             "start_reprocess_time": _naive(task.window.begin),
             "end_reprocess_time": _naive(task.window.end),
             "current_reprocess_time": "" if last is None else _naive(last),
-            "mode": task.mode.value,
+            "mode": task.mode,
             "dry_run": task.dry_run,
-            "state": task.state.value,
+            "state": task.state,
             "note": task.note,
             "result": {
                 metric: {
