@@ -23,6 +23,9 @@ Scalar = str | int | float | bool | None
 
 UNDEFINED_UNIT = "undefined"
 
+TEXTS_SHARED = 10_000
+"""How many texts of attributes a registry may remember to have one object for equal ones."""
+
 
 class FrameError(ValueError):
     """The dictionary form is wrong; ``problems`` lists every mistake with its place."""
@@ -127,6 +130,9 @@ class Registry:
         # building a series: equal texts are the same attribute.
         self._texts: dict[int, dict[tuple[Scalar, ...], Series]] = {}
         self._others: dict[Series, Series] = {}
+        # Flavors, users and zones are the same in many series, and come as another object in each
+        # answer of a source: without this they would be two thirds of the memory of a series.
+        self._words: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._others) + sum(map(len, self._texts.values()))
@@ -167,10 +173,18 @@ class Registry:
         known = texts.get(values)
         if known is not None:
             return known
-        fresh = Series(shape, values)
+        fresh = Series(shape, self._shared(values))
         if fresh.has_texts_only:
-            return texts.setdefault(values, fresh)
+            return texts.setdefault(fresh.values, fresh)
         return self._others.setdefault(fresh, fresh)
+
+    def _shared(self, values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        words = self._words
+        if len(words) > TEXTS_SHARED:
+            words.clear()
+        return tuple(
+            [words.setdefault(value, value) if type(value) is str else value for value in values]
+        )
 
     def retain(self, live: Iterable[Series]) -> None:
         """Forget every series that is not in *live*."""

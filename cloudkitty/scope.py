@@ -31,7 +31,8 @@ class ScopeState:
 
     ``starts_at`` is where its first period begins, ``horizon`` the instant up to which it has been
     rated, ``None`` before the first period.
-    ``version`` moves with every change of the scope's part of the ledger.
+    ``version`` moves with every change of the scope's part of the ledger. ``gone_at`` is when
+    the scope was first missing where it had been listed, ``None`` while it is listed.
     """
 
     id: int
@@ -44,6 +45,7 @@ class ScopeState:
     failures: int = 0
     retry_at: datetime.datetime | None = None
     last_error: str | None = None
+    gone_at: datetime.datetime | None = None
 
     def last_processed(self, seconds: int) -> datetime.datetime | None:
         """Return the start of the last period rated, for periods of *seconds*."""
@@ -54,3 +56,14 @@ class ScopeState:
     def following(self, seconds: int) -> Period:
         """Return the period to rate next, for periods of *seconds*."""
         return Period.of(self.horizon or self.starts_at, seconds)
+
+    def behind(self, seconds: int, until: datetime.datetime) -> int:
+        """Return how many periods of *seconds* are left to rate that begin before *until*."""
+        begin = self.following(seconds).begin
+        until = until if self.gone_at is None else min(self.gone_at, until)
+        return max(0, -((begin - until) // datetime.timedelta(seconds=seconds)))
+
+    def rests(self, seconds: int) -> bool:
+        """Return whether nothing can have been used in the period to rate next, as the scope was
+        gone before it began."""
+        return self.gone_at is not None and self.gone_at <= self.following(seconds).begin

@@ -15,19 +15,25 @@ from cloudkitty.expression import Expression, Needs
 from cloudkitty.operations import EvaluationError, View
 
 SERIES_KEPT = 500_000
-"""Most series of which it is remembered whether an expression holds."""
 
 
 class SkipFilter:
     """Takes out of frames the points for which an expression holds."""
 
-    def __init__(self, default: Expression, by_metric: Mapping[str, Expression]) -> None:
-        """*by_metric* has the expressions of metrics that do not go by *default*."""
+    def __init__(
+        self,
+        default: Expression,
+        by_metric: Mapping[str, Expression],
+        series_kept: int = SERIES_KEPT,
+    ) -> None:
+        """*by_metric* has the expressions of metrics that do not go by *default*; of *series_kept*
+        series at most it is remembered whether an expression holds."""
         self._default = default
         self._by_metric = dict(by_metric)
         self._keeps_all = all(
             expression.constant is False for expression in (default, *by_metric.values())
         )
+        self._series_kept = series_kept
         self._known: dict[Expression, dict[Series, bool]] = {}
 
     def kept(self, frame: DataFrame) -> DataFrame:
@@ -63,7 +69,7 @@ class SkipFilter:
         known = self._known.setdefault(expression, {})
         holds = known.get(series)
         if holds is None:
-            if len(known) >= SERIES_KEPT:
+            if len(known) >= self._series_kept:
                 known.clear()
             holds = known[series] = _holds(expression, View(series))
         return holds

@@ -4,7 +4,6 @@
 Invariant: everything is checked before the port is bound; a process that listens can answer.
 """
 
-import os
 import socket
 import sys
 from collections.abc import Callable
@@ -14,10 +13,11 @@ from gunicorn.app.base import BaseApplication
 from oslo_config import cfg
 from oslo_log import log
 
+from cloudkitty import network
 from cloudkitty.api import service
 from cloudkitty.cli import common
-from cloudkitty.config import ConfigurationError
 from cloudkitty.db import engine
+from cloudkitty.telemetry.requests import ApiTelemetry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -55,42 +55,32 @@ def serve(conf: cfg.ConfigOpts) -> None:
         given = conf[f"cli_{name}"]
         if given is not None:
             conf.set_override(name, given, group="api")
-    application = service.load(conf)
-    listener = listen(conf.api.host_ip, conf.api.port)
+    common.log_notices(conf)
+    telemetry = service.telemetry(conf)
+    application = service.load(conf, telemetry)
+    listener = network.listen(conf.api.host_ip, conf.api.port, "[api] host_ip, port", BACKLOG)
+    if telemetry.exposition is not None:
+        # Not before the port is ours: another process may be using it, and counting.
+        telemetry.exposition.begin_anew()
     Server(
         application,
         listener,
         workers=conf.api.workers,
         threads=conf.api.threads,
-        load=lambda: reload(conf),
+        load=lambda: reload(conf, telemetry),
     ).run()
 
 
-def reload(conf: cfg.ConfigOpts) -> "WSGIApplication | None":
+def reload(conf: cfg.ConfigOpts, telemetry: ApiTelemetry) -> "WSGIApplication | None":
     """Return the application that the configuration files describe by now, ``None`` when they, or
     what they name, are wrong: the log says what, and nothing changes."""
     if not conf.reload_config_files():
         return None
     try:
-        return service.load(conf)
+        return service.load(conf, telemetry)
     except (*common.OPERATOR_ERRORS, *engine.DatabaseErrors) as error:
         LOG.error("The configuration is not used: %s", " ".join(str(error).split()))
         return None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    :raises ConfigurationError: the address is not of this host, or the port is in use.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError(
-            f"[api] host_ip, port: cannot listen on {host} port {port}: {reason}"
-        ) from error
 
 
 class Server(BaseApplication):  # type: ignore[misc]

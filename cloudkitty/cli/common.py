@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from oslo_config import cfg
 from oslo_log import log
 
-from cloudkitty import config
+from cloudkitty import config, configfiles
 from cloudkitty.collector.metrics import MetricsError
 from cloudkitty.config import ConfigurationError
 from cloudkitty.db import engine
 from cloudkitty.db.migration import SchemaError
+
+LOG = log.getLogger(__name__)
 
 INTERRUPTED = 130
 
@@ -62,6 +64,12 @@ def set_up_logging(conf: cfg.ConfigOpts) -> None:
     to_file = conf.log_file or conf.log_dir or conf.use_journal or conf.use_syslog
     conf.set_default("use_stderr", not to_file)
     log.setup(conf, config.PROJECT)
+
+
+def log_notices(conf: cfg.ConfigOpts) -> None:
+    """Log what in the configuration files has another name now, or no meaning."""
+    for notice in configfiles.notices(config.written(conf)):
+        LOG.warning("%s", notice)
 
 
 def _database_url(conf: cfg.ConfigOpts) -> str:

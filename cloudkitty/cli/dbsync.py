@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cloudkitty-dbsync``: bring the database schema up to date, or say where it stands.
+"""``cloudkitty-dbsync``: bring the database schema up to date, say where it stands, or fill it from
+the database of an existing service.
 
 All tables belong to one series of revisions, so that ``--module`` changes nothing but the check
 that there is such a module; it is accepted because deployment tools give it. Every command may
@@ -12,11 +13,16 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from cloudkitty import config, plugins
+from cloudkitty import config, period, plugins
 from cloudkitty.cli import common
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
+from cloudkitty.importer import run as importer
+from cloudkitty.importer.source import Source
 from cloudkitty.rating.base import RatingModule
+from cloudkitty.storage.base import StorageError
+
+PROG = "cloudkitty-dbsync"
 
 CORE = "cloudkitty"
 
@@ -79,6 +85,24 @@ def version(conf: cfg.ConfigOpts, database: Database) -> None:
         print(f"{found} (head)" if found == migration.head() else found)
 
 
+def import_cloudkitty(conf: cfg.ConfigOpts, database: Database) -> int:
+    """Bring over what the database of an existing service has; 1 when something differs after."""
+    arguments = conf.command
+    try:
+        zone = period.zone(arguments.time_zone)
+    except ValueError as error:
+        raise UsageError(f"--time-zone: {error}") from None
+    source = Source(arguments.source)
+    options = importer.Options(zone, arguments.batch, arguments.dry_run)
+    try:
+        return 0 if importer.Import(conf, database, source, options).run() else 1
+    except StorageError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        source.dispose()
+
+
 def _add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = subparsers.add_parser("upgrade", help="bring the schema up to date")
     command.add_argument("--revision", default="head", help="revision to reach (default: head)")
@@ -102,22 +126,62 @@ def _add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
     command.add_argument("--module", required=True, help="module whose tables are meant")
     command.set_defaults(run=version)
 
+    command = subparsers.add_parser(
+        "import-cloudkitty",
+        help="bring over rules, scopes and rated history from the database of an existing service",
+    )
+    command.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        metavar="URL",
+        help="database of the existing service, such as mysql://USER:PASSWORD@HOST/cloudkitty; "
+        "it is only read",
+    )
+    command.add_argument(
+        "--time-zone",
+        default="UTC",
+        metavar="ZONE",
+        help="time zone of the server that the existing service runs on, by whose clock it keeps "
+        "the dates of rules, such as Europe/Paris (default: UTC)",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="say what there is, and write nothing"
+    )
+    command.add_argument(
+        "--batch",
+        type=_positive,
+        default=importer.BATCH,
+        metavar="ROWS",
+        help=f"rated rows in one transaction (default: {importer.BATCH})",
+    )
+    command.set_defaults(run=import_cloudkitty)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; 0 is well, 1 is an error that has been explained, 2 wrong usage."""
     return common.run(
-        "cloudkitty-dbsync",
+        PROG,
         _run,
-        description="Bring the database schema up to date, or say where it stands.",
+        description="Bring the database schema up to date, say where it stands, or fill it from "
+        "the database of an existing service.",
         cli_options=[cfg.SubCommandOpt("command", handler=_add_commands, title="commands")],
         args=args,
     )
 
 
-def _run(conf: cfg.ConfigOpts) -> None:
+def _run(conf: cfg.ConfigOpts) -> int | None:
     database = Database(conf)
     try:
-        conf.command.run(conf, database)
+        code: int | None = conf.command.run(conf, database)
+        return code
     finally:
         database.dispose()
 

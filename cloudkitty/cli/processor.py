@@ -34,6 +34,7 @@ def main() -> int:
 
 
 def _process(conf: cfg.ConfigOpts) -> int:
+    common.log_notices(conf)
     build.check(conf)
     if conf.once:
         return _once(conf)
@@ -51,6 +52,8 @@ def _once(conf: cfg.ConfigOpts) -> int:
     finally:
         processor.close()
     print(f"rated {summary.periods} periods of scopes, {summary.points} points")
+    if summary.waiting:
+        print(f"scopes that wait for late usage, see above: {summary.waiting}")
     if not summary.failed:
         return 0
     print(f"{PROG}: not up to date, see above: {named(summary.failed)}", file=sys.stderr)
