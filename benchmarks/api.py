@@ -20,12 +20,17 @@ import sys
 import tempfile
 import time
 import urllib.parse
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import common
+import sqlalchemy as sa
 
 from cloudkitty.cli import api
+from cloudkitty.db.engine import Database
+from cloudkitty.rating.hashmap.models import mappings
+from cloudkitty.storage.sqlalchemy import bulk
 from cloudkitty.tests.functional.live import ROOT, LiveApi, write_configuration
 
 HASHMAP = "/v1/rating/module_config/hashmap"
@@ -71,9 +76,9 @@ class BareClient:
         head, _, body = answer.partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200 "):
             raise RuntimeError(head.decode())
-        missing = int(re.search(rb"(?i)content-length: (\d+)", head)[1]) - len(body)  # type: ignore[index]
-        while missing > 0:
-            missing -= len(self._socket.recv(65536))
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        while len(body) < int(length[1]) if length else not body.endswith(b"0\r\n\r\n"):
+            body += self._socket.recv(65536)
 
 
 def rate(call: Callable[[], object], seconds: float) -> float:
@@ -127,7 +132,8 @@ def requests_per_second(url: str, seconds: float) -> None:
     common.report("Q4 services", services, "requests/s", SERVICES_TARGET, raw=raw)
 
 
-def rules(url: str, count: int) -> None:
+def rules(url: str, count: int) -> int:
+    """Create mappings, and return how many there are then."""
     client = Client(url)
     service = json.loads(client("POST", f"{HASHMAP}/services", {"name": "instance"}))
     parent = {"name": "flavor", "service_id": service["service_id"]}
@@ -162,12 +168,29 @@ def rules(url: str, count: int) -> None:
     elapsed = time.perf_counter() - begin
     common.report("C1 eight writers", count // 8 * 8 / elapsed, "mappings/s", CREATE_TARGET)
 
-    total = count + count // 8 * 8
-    listed = json.loads(client("GET", f"{HASHMAP}/mappings"))["mappings"]
-    if len(listed) != total:
-        raise RuntimeError(f"{len(listed)} mappings are listed, not {total}")
+    return count + count // 8 * 8
+
+
+def listed(url: str, database: Database, there: int, total: int) -> None:
+    """List *total* mappings, of which *there* are there; the others are copies of one of them."""
+    client = Client(url)
+    copies = range(total - there)
+    with database.writer() as connection:
+        row = connection.execute(sa.select(mappings).limit(1)).one()._asdict()
+        del row["id"]
+        for piece in bulk.chunks(copies):
+            rows = [
+                row
+                | {"value": f"copy-{n}", "slot": new.bytes}
+                | dict.fromkeys(("mapping_id", "name", "live_name"), str(new))
+                for n, new in ((n, uuid.uuid4()) for n in piece)
+            ]
+            connection.execute(sa.insert(mappings), rows)
+    found = json.loads(client("GET", f"{HASHMAP}/mappings"))["mappings"]
+    if len({one["mapping_id"] for one in found}) != total:
+        raise RuntimeError(f"{len(found)} mappings are listed, not {total}")
     took = common.median_seconds(lambda: lambda: client("GET", f"{HASHMAP}/mappings"), 5)
-    common.report("C2 list", took, "s", LIST_SECONDS * total / 10_000, mappings=total)
+    common.report("C2 list of mappings", took, "s", LIST_SECONDS * total / 10_000, work=total)
 
 
 def start(config: pathlib.Path, repeat: int) -> None:
@@ -210,7 +233,10 @@ def main() -> None:
         server = LiveApi(config)
         try:
             requests_per_second(server.url, options.seconds)
-            rules(server.url, options.mappings)
+            there = rules(server.url, options.mappings)
+            for total in (there, max(there, 10_000)):
+                listed(server.url, database, there, total)
+                there = total
         finally:
             server.stop()
 

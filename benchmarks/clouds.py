@@ -13,14 +13,20 @@ from oslo_config import cfg
 
 from cloudkitty.collector import metrics
 from cloudkitty.collector.base import Collector
+from cloudkitty.collector.catalogue import Catalogue
 from cloudkitty.collector.metrics import MetricDefinition
+from cloudkitty.collector.sources import Sources
+from cloudkitty.collector.steering import Steering
 from cloudkitty.dataframe import Points, Registry
+from cloudkitty.db.collectors import CollectorStore
 from cloudkitty.db.engine import Database
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.db.tasks import TaskStore
 from cloudkitty.fetcher.base import Fetcher
 from cloudkitty.period import UTC, Period
 from cloudkitty.processor import build, memory
+from cloudkitty.processor.collecting import Collecting
+from cloudkitty.processor.late import LateUsage
 from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
@@ -31,6 +37,7 @@ from cloudkitty.rating.pipeline import Pipeline
 from cloudkitty.rating.state import ModuleStates
 from cloudkitty.storage import factory
 from cloudkitty.storage.base import Storage
+from cloudkitty.telemetry.rating import RatingTelemetry
 
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -126,16 +133,22 @@ class Bench:
         definitions = metrics.read(METRICS, "project_id", MemoryCollector.check_extra_args)
         pipeline = Pipeline(conf, database)
         self._worker = Worker(
-            collector=self.collector,
-            metrics=definitions,
+            collecting=Collecting(
+                collector=self.collector,
+                steering=Steering(definitions, Sources(conf, registry, Catalogue())),
+                notes=CollectorStore(database).notes,
+                threads=1,
+                timeout=300,
+                telemetry=RatingTelemetry(),
+            ),
+            late=LateUsage(self.storage, schedule, conf.collect.late_data_grace),
             pipeline=pipeline,
             skip=build.skip_filter(conf, definitions),
             storage=self.storage,
             scopes=scopes,
             clock=self._clock,
             retry=Retry(),
-            threads=1,
-            timeout=300,
+            telemetry=RatingTelemetry(),
         )
         reprocessor = Reprocessor(
             worker=self._worker,

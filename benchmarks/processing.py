@@ -42,6 +42,7 @@ def first_hour(url: str | None, points: int) -> None:
             points / seconds,
             "points/s",
             60_000,
+            work=points,
             database=database.dialect,
             total=check(bench, clouds.expected_price(cloud, 1)),
         )
@@ -49,7 +50,7 @@ def first_hour(url: str | None, points: int) -> None:
 
 def following_hours(url: str | None, points: int) -> None:
     """P2: two of a hundred series change in each hour."""
-    cloud = clouds.Cloud(scopes=points // 500, resources=points, changing=Fraction(2, 100))
+    cloud = clouds.Cloud(scopes=max(10, points // 500), resources=points, changing=Fraction(2, 100))
     with clouds.bench(url, cloud) as (bench, database, _directory):
         bench.advance(2)
         before = rows(database)
@@ -60,21 +61,23 @@ def following_hours(url: str | None, points: int) -> None:
             hours * points / seconds,
             "points/s",
             200_000,
+            work=points,
             database=database.dialect,
             rows_written_per_hour=(rows(database) - before) / hours,
         )
 
 
-def small_scopes(url: str | None) -> None:
-    """P3: 200 scopes of 50 points, 6 periods."""
-    cloud = clouds.Cloud(scopes=200, resources=10_000)
+def small_scopes(url: str | None, scopes: int) -> None:
+    """P3: scopes of 50 points, 6 periods."""
+    cloud = clouds.Cloud(scopes=scopes, resources=50 * scopes)
     with clouds.bench(url, cloud) as (bench, database, _directory):
         seconds = common.seconds(lambda: bench.advance(6))
         common.report(
             "P3 many small scopes",
-            200 * 6 / seconds,
+            scopes * 6 / seconds,
             "scope-periods/s",
             1_000,
+            work=scopes,
             database=database.dialect,
             requests_per_period=bench.collector.requests / 6,
             total=check(bench, clouds.expected_price(cloud, 6)),
@@ -94,6 +97,7 @@ def month(url: str | None, resources: int, hours: int) -> None:
             seconds,
             "s",
             300 * points / 36e6,
+            work=points,
             database=database.dialect,
             processor_s=processor_time,
             points_per_s=points / seconds,
@@ -108,6 +112,8 @@ def month(url: str | None, resources: int, hours: int) -> None:
                 size / cloud.points,
                 "bytes",
                 450 * 720 / 400,
+                work=cloud.points,
+                size=size,
                 smaller_than_rows_of_a_month=450 * 720 * cloud.points / size,
             )
 
@@ -119,9 +125,12 @@ def main() -> None:
     arguments = parser.parse_args()
     first_hour(arguments.database, 10_000)
     first_hour(arguments.database, 100_000)
-    following_hours(arguments.database, 100_000)
-    small_scopes(arguments.database)
-    month(arguments.database, 50_000, 720 if arguments.full else 72)
+    for points in (10_000, 100_000):
+        following_hours(arguments.database, points)
+    for scopes in (20, 200):
+        small_scopes(arguments.database, scopes)
+    for resources in (5_000, 50_000):
+        month(arguments.database, resources, 720 if arguments.full else 72)
 
 
 if __name__ == "__main__":
