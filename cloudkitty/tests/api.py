@@ -51,7 +51,7 @@ def context(conf: cfg.ConfigOpts, database: Database, directory: pathlib.Path) -
         policy=Policy(build_enforcer(conf) if enforced else None),
         storage=driver(conf, database, Registry()),
         pipeline=Pipeline(conf, database),
-        metrics=metrics.read(METRICS, "project_id", lambda extra_args: extra_args),
+        metrics=metrics.read(METRICS, "project_id", lambda extra_args: extra_args, collector="csv"),
     )
 
 

@@ -5,13 +5,22 @@ import datetime
 from collections import Counter
 from decimal import Decimal
 
+import voluptuous as vol
+
+from cloudkitty.collector import schema
 from cloudkitty.collector.base import Collector
+from cloudkitty.collector.catalogue import Catalogue
 from cloudkitty.collector.metrics import MetricsFile, read
+from cloudkitty.collector.sources import Sources
+from cloudkitty.collector.steering import Steering
 from cloudkitty.dataframe import Points, Registry
+from cloudkitty.db.collectors import CollectorStore
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.db.tasks import TaskStore
 from cloudkitty.fetcher.base import Fetcher, FetchError
 from cloudkitty.processor.build import skip_filter
+from cloudkitty.processor.collecting import Collecting
+from cloudkitty.processor.late import LateUsage
 from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
@@ -19,6 +28,7 @@ from cloudkitty.processor.worker import Retry, Worker
 from cloudkitty.rating.pipeline import Pipeline
 from cloudkitty.storage.base import Query
 from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
+from cloudkitty.telemetry.rating import RatingTelemetry
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
 
 METRICS = """
@@ -41,6 +51,8 @@ class Usage(Collector):
         self.asked: list[tuple[str, int, int]] = []
         self.bad_scopes: dict[str, Exception] = {}
         self.down: Exception | None = None
+        self.late: set[tuple[str, str]] = set()
+        self.closed = False
 
     def fetch(self, metric, period, scopes):
         number = (period.begin - NEW_YEAR) // HOUR
@@ -51,6 +63,8 @@ class Usage(Collector):
         for scope in scopes:
             if scope in self.bad_scopes:
                 raise self.bad_scopes[scope]
+            if (scope, metric.name) in self.late:
+                continue
             points = Points()
             groupby = {"id": f"{scope}-{metric.name}", "project_id": scope}
             series = self.registry.series(
@@ -59,6 +73,32 @@ class Usage(Collector):
             points.append(series, Decimal(number + 1))
             answers[scope] = points
         return answers
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Spare(Usage):
+    """Another source, that wants to be told the region."""
+
+    @classmethod
+    def check_extra_args(cls, extra_args):
+        return REGION(extra_args)
+
+
+REGION = schema.record({vol.Required("region"): schema.one_of(["north", "south"])})
+
+
+class Installed(Catalogue):
+    """Two collectors, ``csv`` (the default) and ``spare``, as if they were installed."""
+
+    classes = {"csv": Usage, "spare": Spare}
+
+    def names(self):
+        return tuple(self.classes)
+
+    def load(self, name, option=""):
+        return self.classes[name]
 
 
 class Listed(Fetcher):
@@ -76,29 +116,44 @@ class Listed(Fetcher):
 class Bench:
     """A processor whose clock, source and list of scopes belong to the test."""
 
-    def __init__(self, conf, database, scopes=("p", "q", "r"), hours=5, metrics=METRICS) -> None:
+    def __init__(
+        self, conf, database, scopes=("p", "q", "r"), hours=5, metrics=METRICS, telemetry=None
+    ) -> None:
+        self.telemetry = telemetry or RatingTelemetry()
         conf.set_override("first_period", "2026-01-01", "collect")
         conf.set_override("wait_periods", 1, "collect")
         self.database = database
         self.now = NEW_YEAR + hours * HOUR + datetime.timedelta(seconds=1)
-        self.collector = Usage(conf, Registry())
+        registry, installed = Registry(), Installed()
+        self.metrics: MetricsFile = read(
+            metrics, "project_id", Usage.check_extra_args, collector="csv", others=installed
+        )
+        self.sources = Sources(conf, registry, installed)
+        self.sources.make(self.metrics.collectors)
+        self.collector = self.sources.named("csv")
+        self.notes = CollectorStore(database)
         self.fetcher = Listed(conf, list(scopes))
-        self.storage = SqlAlchemyStorage(conf, database, self.collector.registry)
+        self.storage = SqlAlchemyStorage(conf, database, registry)
         self.pipeline = Pipeline(conf, database)
-        self.metrics: MetricsFile = read(metrics, "project_id", Usage.check_extra_args)
         schedule = Schedule.of(conf)
         store = ScopeStore(database)
         self.worker = Worker(
-            collector=self.collector,
-            metrics=self.metrics,
+            collecting=Collecting(
+                collector=self.sources,
+                steering=Steering(self.metrics, self.sources),
+                notes=self.notes.notes,
+                threads=2,
+                timeout=30,
+                telemetry=self.telemetry,
+            ),
+            late=LateUsage(self.storage, schedule, conf.collect.late_data_grace),
             pipeline=self.pipeline,
             skip=skip_filter(conf, self.metrics),
             storage=self.storage,
             scopes=store,
             clock=lambda: self.now,
             retry=Retry(10, 600),
-            threads=2,
-            timeout=30,
+            telemetry=self.telemetry,
         )
         self.source = ScopeSource(conf, self.fetcher, store, schedule)
         self.schedule = schedule

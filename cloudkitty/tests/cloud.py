@@ -8,7 +8,7 @@ from decimal import Decimal
 from oslo_config import cfg
 
 from cloudkitty.db.engine import Database
-from cloudkitty.db.models import scopes
+from cloudkitty.db.models import coverage_troubles, scopes
 from cloudkitty.processor import build
 from cloudkitty.rating.hashmap.records import NewMapping, NewThreshold
 from cloudkitty.rating.hashmap.rules import RuleType
@@ -85,7 +85,7 @@ def sections(url: str, directory: pathlib.Path, *, hours: int) -> dict[str, dict
 def wipe(database: Database) -> None:
     """Forget all that was rated, and the scopes; prices stay."""
     with database.writer() as connection:
-        for table in (models.runs, models.series, scopes):
+        for table in (models.runs, models.series, coverage_troubles, scopes):
             connection.execute(table.delete())
 
 

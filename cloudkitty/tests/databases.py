@@ -15,7 +15,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import make_url
 
 from cloudkitty.db import migration
-from cloudkitty.db.engine import Database
+from cloudkitty.db.engine import Database, DatabaseErrors
 
 DIALECTS = ("sqlite", "mysql", "postgresql")
 
@@ -28,20 +28,42 @@ def missing(dialect: str) -> str | None:
     return f"no {dialect} server: {name} is not set"
 
 
+def answers(url: str) -> bool:
+    """Return whether there is a server at *url* that lets us in."""
+    from cloudkitty import config
+
+    conf = config.load([], config_files=[])
+    conf.set_override("connection", url, "database")
+    database = Database(conf)
+    try:
+        with database.reader():
+            return True
+    except DatabaseErrors:
+        return False
+    finally:
+        database.dispose()
+
+
+def server_url(dialect: str) -> str:
+    """The URL of the server of a dialect that has one."""
+    return os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"]
+
+
 class TestServer:
-    """One migrated database of a dialect, emptied before each test."""
+    """One migrated database of a dialect, emptied before each test, on the server that the
+    environment names, or on *server*."""
 
     __test__ = False
 
-    def __init__(self, dialect: str, directory: pathlib.Path) -> None:
-        self._dialect = dialect
+    def __init__(self, dialect: str, directory: pathlib.Path, server: str | None = None) -> None:
+        self.dialect = dialect
         self._directory = directory
         self._name = f"cloudkitty_test_{uuid.uuid4().hex[:12]}"
         self._template = directory / "template.sqlite"
         if dialect == "sqlite":
             self.url = f"sqlite:///{self._template}"
         else:
-            self._server = os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"]
+            self._server = server or server_url(dialect)
             self.url = (
                 make_url(self._server)
                 .set(database=self._name)
@@ -69,13 +91,13 @@ class TestServer:
     def fresh(self, conf: cfg.ConfigOpts, directory: pathlib.Path) -> Database:
         """Set ``[database] connection`` of *conf* to an empty migrated database."""
         url = self.url
-        if self._dialect == "sqlite":
+        if self.dialect == "sqlite":
             path = directory / "cloudkitty.sqlite"
             shutil.copy(self._template, path)
             url = f"sqlite:///{path}"
         conf.set_override("connection", url, "database")
         database = Database(conf)
-        if self._dialect != "sqlite":
+        if self.dialect != "sqlite":
             self._empty(database)
         return database
 
@@ -90,7 +112,7 @@ class TestServer:
                     connection.execute(table.delete())
 
     def drop(self) -> None:
-        if self._dialect == "postgresql":
+        if self.dialect == "postgresql":
             self._admin(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
-        elif self._dialect == "mysql":
+        elif self.dialect == "mysql":
             self._admin(f"DROP DATABASE IF EXISTS {self._name}")

@@ -57,6 +57,32 @@ def _in_force(rule: Mapping | Threshold, scope: str | None, at: datetime.datetim
     return (rule.start is None or rule.start <= at) and (rule.end is None or rule.end > at)
 
 
+def acts(
+    rules: Sequence[Mapping | Threshold],
+    service: str,
+    desc: Map[str, object],
+    qty: Decimal,
+    *,
+    scope: str | None = None,
+    at: datetime.datetime,
+) -> bool:
+    """Return whether any rule is about one point."""
+    for rule in rules:
+        if rule.service != service or not _in_force(rule, scope, at):
+            continue
+        value = qty if rule.field is None else desc.get(rule.field, ...)
+        if value is ...:
+            continue
+        if isinstance(rule, Mapping):
+            if rule.field is None or rule.value == str(value):
+                return True
+            continue
+        number = _number(value)
+        if number is not None and number >= rule.level and rule.level > -1:
+            return True
+    return False
+
+
 def _number(value: object) -> Decimal | None:
     try:
         number = Decimal(str(value))

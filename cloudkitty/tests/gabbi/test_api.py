@@ -3,7 +3,8 @@
 
 Each file is a story of its own, on a fresh database with the usage of ``cloudkitty.tests.api``.
 Those in ``noauth`` go through the whole pipeline without authentication; those in ``keystone``
-give the identity that a token would have had in headers.
+give the identity that a token would have had in headers. Every answer has to be one of those that
+``/openapi.json`` describes.
 """
 
 import pathlib
@@ -18,6 +19,7 @@ from oslo_config import cfg
 from cloudkitty.api import app, deploy
 from cloudkitty.db.engine import Database
 from cloudkitty.tests import api
+from cloudkitty.tests.described import Witness
 
 HERE = pathlib.Path(__file__).parent
 
@@ -26,7 +28,9 @@ def stories(strategy: str) -> list[Any]:
     return [pytest.param(path, id=path.stem) for path in sorted((HERE / strategy).glob("*.yaml"))]
 
 
-def tell(path: pathlib.Path, application: Any) -> None:
+def tell(path: pathlib.Path, application: Any) -> Witness:
+    """Tell a story, and hold every answer against the document of the API."""
+    witness = Witness(application)
     suite = suitemaker.test_suite_from_dict(
         unittest.TestLoader(),
         path.stem,
@@ -35,7 +39,7 @@ def tell(path: pathlib.Path, application: Any) -> None:
         "rating.example.com",
         8889,
         None,
-        lambda: application,
+        lambda: witness,
         handlers=[handler() for handler in handlers.RESPONSE_HANDLERS],
         test_loader_name=path.stem,
     )
@@ -44,6 +48,8 @@ def tell(path: pathlib.Path, application: Any) -> None:
     assert result.testsRun
     problems = [f"{case}\n{text}" for case, text in result.failures + result.errors]
     assert not problems, "\n\n".join(problems)
+    assert not witness.wrong, "\n\n".join(witness.wrong)
+    return witness
 
 
 @pytest.mark.parametrize("path", stories("noauth"))

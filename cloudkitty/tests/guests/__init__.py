@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rating modules as others write them, in a distribution of their own.
+"""Rating modules and collectors as others write them, in a distribution of their own.
 
 ``install`` makes the distribution, with real entry points, in a directory that a test puts on the
 path.
@@ -12,6 +12,11 @@ ENTRY_POINTS = """\
 discount = cloudkitty.tests.guests.discount:Discount
 minimum = cloudkitty.tests.guests.minimum:Minimum
 surcharge = cloudkitty.tests.guests.surcharge:Surcharge
+
+[cloudkitty.collector.backends]
+meters = cloudkitty.tests.guests.meters:Meters
+unable = cloudkitty.tests.guests.meters:Unable
+broken = cloudkitty.tests.guests.nowhere:Nothing
 
 [oslo.policy.policies]
 cloudkitty.surcharge = cloudkitty.tests.guests.surcharge:list_rules

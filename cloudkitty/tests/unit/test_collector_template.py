@@ -27,14 +27,19 @@ Get = Callable[..., Any]
 Fetch = Callable[[Get], dict[str, Points]]
 
 
-@pytest.fixture
-def collector_class() -> type[Collector]:
-    """The class that is printed on the page."""
+def printed() -> str:
+    """The module that is printed on the page."""
     page = PAGE.read_text(encoding="utf-8")
     block = re.search(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", page)
     assert block
+    return textwrap.dedent(block.group(1))
+
+
+@pytest.fixture
+def collector_class() -> type[Collector]:
+    """The class in it."""
     names: dict[str, Any] = {}
-    exec(textwrap.dedent(block.group(1)), names)
+    exec(printed(), names)
     found: type[Collector] = names["MetersCollector"]
     return found
 
@@ -97,3 +102,7 @@ def test_errors(fetch: Fetch) -> None:
 
 def test_extra_args(collector_class: type[Collector]) -> None:
     assert collector_class.check_extra_args({}) == {"aggregation_method": "mean"}
+
+
+def test_it_is_short() -> None:
+    assert len([line for line in printed().splitlines() if line]) < 60

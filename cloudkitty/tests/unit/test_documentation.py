@@ -14,6 +14,7 @@ from cloudkitty import period
 from cloudkitty.collector import metrics
 from cloudkitty.collector.csv import CsvCollector
 from cloudkitty.dataframe import Registry
+from cloudkitty.doctor.upgrade import Checks
 from cloudkitty.expression import Expression
 from cloudkitty.fetcher.csv import CsvFetcher
 from cloudkitty.period import Period
@@ -55,7 +56,7 @@ def test_commands_that_pages_name_are_installed(path: pathlib.Path) -> None:
     scripts = importlib.metadata.entry_points(group="console_scripts")
     installed = {script.name for script in scripts if script.name.startswith("cloudkitty-")}
     named = set(re.findall(r"\bcloudkitty-[a-z-]*[a-z](?![\w-]|\.\w)", path.read_text()))
-    assert named - {"cloudkitty-noauth"} <= installed
+    assert named - {"cloudkitty-dashboard", "cloudkitty-noauth"} <= installed
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -77,6 +78,12 @@ def test_skip_expressions_that_the_page_shows_are_right() -> None:
     assert all(Expression.read(source).constant is None for source in shown)
 
 
+def test_upgrade_checks_that_the_page_lists_are_those_made() -> None:
+    shown = page("doc/source/operator/status.rst").partition("upgrade check\n-------------\n")[2]
+    for name, _check in Checks._upgrade_checks:
+        assert re.search(rf"^{name}  ", shown, re.MULTILINE), name
+
+
 def test_example_of_a_usage_file_is_read_as_explained(conf: cfg.ConfigOpts) -> None:
     conf.set_override("file", [str(TESTS / "usage-example.csv")], "collector_csv")
     definitions = metrics.load(
@@ -94,3 +101,13 @@ def test_example_of_a_usage_file_is_read_as_explained(conf: cfg.ConfigOpts) -> N
     assert levels == {"m1.medium": 1, "m1.small": Decimal("0.75")}
     [traffic] = found["network.outgoing.bytes"]
     assert traffic.qty == Decimal("1.5")
+
+
+def test_the_settings_of_the_devstack_plugin_are_documented() -> None:
+    settings = page("devstack/settings")
+    given = dict(re.findall(r"^(CLOUDKITTY_\w+)=\$\{\1:-(.*)\}$", settings, re.MULTILINE))
+    flag = r"^(CLOUDKITTY_\w+)=\$\(trueorfalse (\w+) \1\)$"
+    given |= dict(re.findall(flag, settings, re.MULTILINE))
+    assert set(given) == set(re.findall(r"^(CLOUDKITTY_\w+)=", settings, re.MULTILINE))
+    readme = page("devstack/README.rst")
+    assert dict(re.findall(r"^``(CLOUDKITTY_\w+)=(.*)``$", readme, re.MULTILINE)) == given

@@ -334,6 +334,31 @@ def test_compiled_rules_price_like_the_rules_word_by_word(
         assert [point.price for point in found.rate(frame)] == expected
 
 
+@settings(max_examples=300, deadline=None)
+@given(rules(), POINTS, st.sampled_from([None, "P", "Q", "R"]))
+def test_a_point_is_matched_when_any_rule_acts_on_it(
+    acting: list[Rule], points: list[tuple[dict[str, Any], Decimal, Decimal]], scope: str | None
+) -> None:
+    registry, compiled = Registry(), book(*acting, fields=FIELDS)
+    for at in (*INSTANTS, *INSTANTS):
+        found, _ = compiled.rules(scope, at)
+        for attributes, qty, _price in points:
+            series = registry.series("instance", groupby={}, metadata=attributes)
+            expected = hashmap_model.acts(acting, "instance", attributes, qty, scope=scope, at=at)
+            assert found.matches(series, qty) == expected
+
+
+def test_a_rule_that_costs_nothing_matches() -> None:
+    series = Registry().series("instance", groupby={}, metadata={"flavor": "a"})
+    free, _ = book(M("flat", "0", "flavor=a")).rules(None, NINE)
+    assert free.matches(series, Decimal(1))
+    other, _ = book(M("flat", "1", "flavor=b")).rules(None, NINE)
+    assert not other.matches(series, Decimal(1))
+    factor, _ = book(M("rate", "2")).rules(None, NINE)
+    assert factor.matches(series, Decimal(1))
+    assert not factor.matches(Registry().series("disk", groupby={}, metadata={}), Decimal(1))
+
+
 def test_service_without_rules_keeps_its_price() -> None:
     frame = DataFrame(Period(NINE, NINE + HOUR))
     incoming = Decimal("1.23456789012345678901234567890123")
@@ -413,3 +438,22 @@ def test_prices_stay_right_when_dead_series_are_forgotten(monkeypatch: pytest.Mo
     service = found._services["instance"]
     assert len(service._bound) <= 6
     assert len(service._prices) <= 2
+
+
+def test_all_rules_together_remember_so_many_series_at_most() -> None:
+    # A and B have rules of their own, so they have prices of their own to remember.
+    rules = Book(
+        [
+            M("flat", cost, "vcpus=1", tenant=tenant)
+            for cost, tenant in (("1", None), ("2", "A"), ("3", "B"))
+        ],
+        series_kept=5,
+    )
+    for hour in range(4):
+        for scope, expected in (("A", 2), ("B", 3), ("C", 1)):
+            for number in range(4):
+                attributes = {"vcpus": 1, "number": number}
+                at = NINE + hour * HOUR
+                assert price(rules, "1", attributes, scope=scope, at=at) == expected
+            held = sum(rules.rules(one, NINE)[0]._services["instance"].remembered for one in "ABC")
+            assert held <= 5

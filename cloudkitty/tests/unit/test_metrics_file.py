@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cloudkitty import money
 from cloudkitty.collector import metrics, schema
 from cloudkitty.collector.metrics import MetricDefinition, MetricsError, Mutate
+from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Shape
 from cloudkitty.expression import Expression
 
@@ -253,8 +254,8 @@ class TestMistakes:
             ),
             (
                 "metrics: {m: [{unit: x}, {unit: y}]}",
-                "metrics -> m -> [1]: has the same alt_name as [0]: "
-                "definitions of one metric need different ones",
+                "metrics -> m -> [1]: has the same alt_name as [0]: definitions of one metric "
+                "need different ones, or different collectors",
             ),
             (
                 "metrics: {m: {unit: x, alt_name: s, skip_datapoints_expression: 'True'}, "
@@ -306,6 +307,108 @@ class TestMistakes:
         path.write_bytes(b"\xff\xfe\x00")
         with pytest.raises(MetricsError, match=r"\[collect\] metrics_conf: cannot read"):
             metrics.load(path, "project_id", check_extra_args)
+
+
+def check_region(extra_args: Mapping[str, object]) -> Mapping[str, object]:
+    return REGION(extra_args)
+
+
+REGION = schema.record({vol.Required("region"): schema.text})
+
+
+class Others(dict[str, metrics.CheckExtraArgs]):
+    """The collectors that are installed, of which one cannot be imported."""
+
+    def __getitem__(self, name: str) -> metrics.CheckExtraArgs:
+        if name == "broken":
+            raise ConfigurationError("collector 'broken' cannot be loaded: ImportError: no such")
+        return super().__getitem__(name)
+
+
+OTHERS = Others(csv=check_extra_args, gnocchi=check_region, broken=check_extra_args)
+
+
+class TestCollector:
+    """``collector:`` of a definition, beside the one that is configured."""
+
+    @staticmethod
+    def read(written: str) -> metrics.MetricsFile:
+        return metrics.read(
+            f"metrics: {written}",
+            "project_id",
+            check_extra_args,
+            name="metrics.yml",
+            collector="csv",
+            others=OTHERS,
+        )
+
+    def problems(self, written: str) -> list[str]:
+        with pytest.raises(MetricsError) as caught:
+            self.read(written)
+        return [problem.removeprefix("metrics.yml: ") for problem in caught.value.problems]
+
+    def test_each_definition_has_one_and_its_checked_arguments(self) -> None:
+        found = self.read(
+            "{a: {unit: x}, b: {unit: x, collector: gnocchi, extra_args: {region: north}}, "
+            "c: {unit: x, collector: csv, extra_args: {kind: amount}}}"
+        )
+        assert [(one.collector, one.extra_args, one.written_args) for one in found] == [
+            ("csv", {"kind": "level"}, {}),
+            ("gnocchi", {"region": "north"}, {"region": "north"}),
+            ("csv", {"kind": "amount"}, {"kind": "amount"}),
+        ]
+        assert found.collectors == ("csv", "gnocchi")
+
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [
+            (
+                "{m: {unit: x, collector: gnochi}}",
+                "metrics -> m -> collector: unknown collector 'gnochi'; did you mean 'gnocchi'?",
+            ),
+            (
+                "{m: [{unit: x, collector: zzz}]}",
+                "metrics -> m -> [0] -> collector: unknown collector 'zzz'; "
+                "there are: broken, csv, gnocchi",
+            ),
+            (
+                "{m: {unit: x, collector: broken}}",
+                "metrics -> m -> collector: collector 'broken' cannot be loaded: "
+                "ImportError: no such",
+            ),
+            (
+                "{m: {unit: x, collector: 3}}",
+                "metrics -> m -> collector: must be a text, not 3; put it in quotes",
+            ),
+            ("{m: {unit: x, collector: ''}}", "metrics -> m -> collector: must not be empty"),
+            (
+                "{m: {unit: x, collector: gnocchi}}",
+                "metrics -> m -> extra_args -> region: required key not provided",
+            ),
+            (
+                "{m: {unit: x, collector: gnocchi, extra_args: {kind: level, region: a}}}",
+                "metrics -> m -> extra_args -> kind: unknown key 'kind'; there are: region",
+            ),
+            (
+                "{m: [{unit: x}, {unit: x, collector: csv}]}",
+                "metrics -> m -> [1]: has the same alt_name as [0]: definitions of one metric "
+                "need different ones, or different collectors",
+            ),
+        ],
+    )
+    def test_mistakes_are_named_with_their_path(self, written: str, expected: str) -> None:
+        assert self.problems(written) == [expected]
+
+    def test_one_metric_may_come_from_two_collectors(self) -> None:
+        found = self.read(
+            "{m: [{unit: x}, {unit: x, collector: gnocchi, extra_args: {region: a}}]}"
+        )
+        assert [(one.service, one.collector) for one in found] == [("m", "csv"), ("m", "gnocchi")]
+
+    def test_without_others_there_is_but_the_configured_one(self) -> None:
+        written = "metrics: {m: {unit: x, collector: gnocchi}}"
+        with pytest.raises(MetricsError, match="unknown collector 'gnocchi'; there are: csv"):
+            metrics.read(written, "project_id", check_extra_args, collector="csv")
 
 
 MAPPED = "mutate: MAP, mutate_map: {0: 1, 11: 1, 1.5: 7, 0.1: 3}"

@@ -71,3 +71,41 @@ def test_threads_wait_for_one_answer() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert [one.result() for one in [pool.submit(ask) for _ in range(4)]] == [1] * 4
+
+
+class Key:
+    """Tells when it has been looked for by a second thread."""
+
+    def __init__(self) -> None:
+        self.second = threading.Event()
+        self._threads: set[int] = set()
+
+    def __hash__(self) -> int:
+        self._threads.add(threading.get_ident())
+        if len(self._threads) == 2:
+            self.second.set()
+        return 1
+
+
+def test_those_who_wait_share_an_error_and_the_next_asks_again() -> None:
+    recent, source, key, begun = Recent(), Source(), Key(), threading.Event()
+
+    def fail() -> int:
+        begun.set()
+        assert key.second.wait(30)
+        raise OSError("no answer")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(recent.get, HOUR, key, fail)
+        assert begun.wait(30)
+        second = pool.submit(recent.get, HOUR, key, source)
+        assert isinstance(first.exception(30), OSError)
+        assert isinstance(second.exception(30), OSError)
+    assert recent.get(HOUR, key, source) == 1
+
+
+def test_what_was_wrong_is_forgotten() -> None:
+    recent = Recent()
+    assert recent.get(HOUR, "a", lambda: 1) == 1
+    recent.forget()
+    assert recent.get(HOUR, "a", lambda: 2) == 2

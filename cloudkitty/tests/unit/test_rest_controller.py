@@ -47,7 +47,7 @@ class Things(Controller):
             raise RuntimeError("it is broken inside")
         return thing_id
 
-    @expose(Thing, types.Text, body=Thing)
+    @expose(Thing, types.Text, body=Thing, status=201)
     def post(self, request: Request, colour: str = "red", thing_data: Any = None) -> Reply:
         return Reply.created(thing_data, request.resource_url)
 

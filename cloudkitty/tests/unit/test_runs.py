@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs behave as the rows of points that they stand for."""
 
+import collections
 import itertools
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudkitty.storage.sqlalchemy import runs
@@ -100,9 +101,14 @@ def test_slots_count_the_points_of_each_period(series, other, first, last) -> No
             if begin <= start < end:
                 key = (start, start + run.step)
                 expected[key] = expected.get(key, 0) + 1
-    assert [((s.begin, s.end), s.points) for s in runs.slots(many, begin, end)] == sorted(
-        expected.items()
+    slots = runs.slots((run[:3] for run in many), begin, end)
+    assert [((s.begin, s.end), s.points) for s in slots] == sorted(expected.items())
+    firsts = collections.Counter(
+        (clipped.begin, clipped.begin + clipped.step)
+        for run in many
+        if (clipped := runs.clip(run, begin, end))
     )
+    assert {(s.begin, s.end): s.fresh for s in slots if s.fresh} == firsts
 
 
 @given(st.lists(st.integers(1, 5), max_size=8), st.integers(0, 30), st.integers(1, 10))
@@ -110,9 +116,24 @@ def test_pages_cover_every_point_once(sizes, offset, limit) -> None:
     slots = [runs.Slot(i, i + 1, size) for i, size in enumerate(sizes)]
     everything = [(slot.begin, n) for slot in slots for n in range(slot.points)]
     taken = []
-    for slot, skip, take in runs.page(slots, offset, limit):
-        taken += [(slot.begin, n) for n in range(slot.points)][skip:][:take]
+    for slot, first, last in runs.page(slots, offset, limit):
+        assert 0 <= first < last <= slot.points
+        taken += [(slot.begin, n) for n in range(first, last)]
     assert taken == everything[offset : offset + limit]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), max_size=12),
+    st.integers(0, 8),
+)
+def test_pieces_of_a_page_hold_few_runs(sizes, most) -> None:
+    slots = [runs.Slot(i, i + 1, points, fresh) for i, (points, fresh) in enumerate(sizes)]
+    parts = runs.page(slots, 0, None)
+    pieces = list(runs.pieces(parts, most))
+    assert [part for piece in pieces for part in piece] == parts
+    for piece in pieces:
+        at_first, *later = [part.slot for part in piece]
+        assert sum(slot.fresh for slot in later) <= max(most, at_first.points)
 
 
 @given(ledgers(), st.lists(st.integers(1, 200), min_size=1, max_size=6, unique=True))
@@ -146,3 +167,25 @@ def test_levels_are_the_sums_of_each_period(many) -> None:
         slot: (len(points), sum(q for q, _p in points), sum(p for _q, p in points))
         for slot, points in expected.items()
     }
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.one_of(ledgers(), ledgers(step=3)), min_size=1, max_size=5),
+    instants,
+    instants,
+)
+def test_a_sweep_finds_the_runs_of_each_period(many, begin, end) -> None:
+    stored = [run for points in many for run in runs_of(points)]
+    ordered = runs.slots((run[:3] for run in stored), begin, end)
+    found = list(runs.sweep(stored, ordered))
+    assert found == [
+        [
+            place
+            for place, run in enumerate(stored)
+            if slot.begin in range(run.begin, run.end, run.step)
+            and run.step == slot.end - slot.begin
+        ]
+        for slot in ordered
+    ]
+    assert [len(places) for places in found] == [slot.points for slot in ordered]

@@ -17,7 +17,7 @@ SECOND = datetime.timedelta(seconds=1)
 HOURLY = Schedule(seconds=3600, wait_periods=2)
 
 
-def state(number=1, horizon=None, starts_at=NEW_YEAR, retry_at=None) -> ScopeState:
+def state(number=1, horizon=None, starts_at=NEW_YEAR, retry_at=None, gone_at=None) -> ScopeState:
     return ScopeState(
         id=number,
         scope=scope(f"p{number}"),
@@ -27,6 +27,7 @@ def state(number=1, horizon=None, starts_at=NEW_YEAR, retry_at=None) -> ScopeSta
         active=True,
         toggled_at=NEW_YEAR,
         retry_at=retry_at,
+        gone_at=gone_at,
     )
 
 
@@ -95,6 +96,25 @@ def test_the_number_due_is_how_often_a_period_can_be_taken(hours, wait, seconds)
         horizon = batches[0].period.end
         taken += 1
     assert schedule.due_count(state(), now) == taken
+
+
+@given(st.integers(0, 100), st.integers(0, 4), st.integers(0, 7200))
+def test_of_a_scope_that_is_gone_what_began_before_is_rated(hours, wait, gone) -> None:
+    schedule = Schedule(seconds=3600, wait_periods=wait)
+    now, gone_at = NEW_YEAR + hours * HOUR, NEW_YEAR + gone * SECOND
+    rated, horizon = [], None
+    while not state(horizon=horizon, gone_at=gone_at).rests(3600):
+        batches = schedule.batches([state(horizon=horizon, gone_at=gone_at)], now)
+        if not batches:
+            break
+        rated.append(batches[0].period)
+        horizon = batches[0].period.end
+    assert all(period.begin < gone_at for period in rated)
+    assert schedule.due_count(state(gone_at=gone_at), now) == len(rated)
+    if hours > wait + 3:
+        last = state(horizon=horizon, gone_at=gone_at)
+        assert last.rests(3600)
+        assert gone_at <= (horizon or NEW_YEAR)
 
 
 def test_waking_is_for_the_next_due_period_or_retry() -> None:

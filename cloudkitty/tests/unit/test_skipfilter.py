@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudkitty import skipfilter
 from cloudkitty.dataframe import DataFrame
 from cloudkitty.expression import Expression
 from cloudkitty.operations import EvaluationError, View
@@ -104,11 +103,12 @@ def test_an_expression_on_attributes_is_computed_once_a_series(
     assert computed == ["a", "b", "c"]
 
 
-def test_what_is_remembered_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skipfilter, "SERIES_KEPT", 2)
-    by_id = skip('datapoint["groupby"]["id"] == "c"')
+def test_what_is_remembered_of_series_is_bounded() -> None:
+    expression = Expression.read('datapoint["groupby"]["id"] == "c"')
+    by_id = SkipFilter(expression, {}, series_kept=2)
     for _ in range(2):
         assert ids(by_id.kept(usage())) == "abde"
+    assert len(by_id._known[expression]) <= 2
 
 
 def test_a_point_without_a_value_is_an_error_that_names_metric_and_expression() -> None:

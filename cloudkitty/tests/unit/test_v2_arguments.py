@@ -104,7 +104,9 @@ def test_members_of_a_body() -> None:
         ('{"id": "x", "enabled": "maybe"}', "enabled"),
         ('{"id": "x", "enabled": 2}', "enabled"),
         ('{"id": "x", "priority": "1"}', "priority"),
-        ('{"id": "x", "priority": 1.0}', "priority"),
+        ('{"id": "x", "priority": 1.5}', "priority"),
+        ('{"id": "x", "priority": 1e-999999999}', "priority"),
+        ('{"id": "x", "priority": 1e999999999}', "priority"),
         ('{"id": "x", "priority": true}', "priority"),
         ('{"id": "x", "priority": 10}', "priority"),
         ('{"id": "x", "other": 1}', "other"),
@@ -130,3 +132,9 @@ def test_a_body_that_is_not_an_object() -> None:
 def test_a_body_of_another_type(content_type: str) -> None:
     with pytest.raises(errors.NotJsonType):
         body('{"id": "x"}', content_type)
+
+
+@pytest.mark.parametrize("written", ["5", "5.0", "5e0", "0.5e1"])
+def test_whole_numbers_of_json(written: str) -> None:
+    found = body(f'{{"id": "x", "priority": {written}}}')["priority"]
+    assert (found, type(found)) == (5, int)
