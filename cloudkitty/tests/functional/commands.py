@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,13 @@ def daemon(config: pathlib.Path, log: pathlib.Path) -> "Iterator[subprocess.Pope
                 os.kill(pid, 9)
             process.wait()
             raise
+
+
+def free_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def stop(process: "subprocess.Popen[bytes]", seconds: float = 30) -> int:

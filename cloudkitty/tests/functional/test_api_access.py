@@ -2,6 +2,7 @@
 """Who gets what at every route: each is called by everybody, and none may be without a policy."""
 
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from cloudkitty.policies.base import ADMIN, ANYBODY, READER_OR_ADMIN
 from cloudkitty.rest.caller import Caller
 from cloudkitty.rest.policy import Policy, build_enforcer
 from cloudkitty.tests import api
+from cloudkitty.tests.described import Described, document
 from cloudkitty.tests.functional.test_api_auth import authenticate
 from cloudkitty.tests.routes import Route, routes
 
@@ -55,6 +57,7 @@ PUBLIC = {
     "/": "the versions are how clients find the rest",
     "/v1": "part of the versions",
     "/v2": "part of the versions",
+    "/openapi.json": "says what is there, as the documentation does",
 }
 """Paths for which no token is needed, and why."""
 
@@ -152,6 +155,16 @@ def test_there_are_routes_of_the_core_and_of_modules(context: ApiContext) -> Non
         "POST /v1/rating/module_config/noop",
     } <= found
     assert len(found) > 100
+
+
+def test_the_document_names_the_policies(context: ApiContext, values: dict[str, str]) -> None:
+    described = Described(document(app.build(context)))
+    named = {}
+    for method, path, operation in described.operations():
+        rule = operation.get("x-policy-rule", [])
+        named[method, re.sub(r"{\w+}", "{}", path)] = {rule} if isinstance(rule, str) else set(rule)
+    for route, asked in rules(context, values).items():
+        assert named[route.method, route.path] == asked - {"context_is_admin"}, route
 
 
 def test_every_route_has_a_policy(context: ApiContext, values: dict[str, str]) -> None:

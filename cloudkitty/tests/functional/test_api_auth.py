@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pipeline with authentication: who gets in, and as whom."""
 
+import json
 import os
 import pathlib
 from typing import Any
@@ -13,6 +14,7 @@ from cloudkitty.api import deploy
 from cloudkitty.config import ConfigurationError
 from cloudkitty.db.engine import Database
 from cloudkitty.tests import api
+from cloudkitty.tests.described import validator
 
 KEYSTONE = "CLOUDKITTY_TEST_KEYSTONE"
 PASSWORDS = {"admin": "adminpass", "demo": "demopass", "cloudkitty": "ratingpass"}
@@ -50,12 +52,20 @@ def guarded(conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.P
     return api.Client.deployed(api.context(conf, sqlite_database, tmp_path))
 
 
+def described(client: api.Client, answer: Any) -> list[Any]:
+    """Return what is not as the document of the API says of answers without a good token."""
+    components = json.loads(client.get("/openapi.json").text)["components"]
+    [told] = components["responses"]["Unauthorized401"]["content"].values()
+    return list(validator({**told["schema"], "components": components}).iter_errors(answer.json))
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/rating/modules", "/v1/nope", "/nope", "/v3", "/v1/x/", "/v2/summary", "/v2/nope"]
 )
 def test_without_token(guarded: api.Client, path: str) -> None:
     answer = guarded.get(path)
     assert answer.status_int == 401
+    assert not described(guarded, answer)
     assert answer.json["error"]["code"] == 401
     assert answer.json["error"]["title"] == "Unauthorized"
     assert answer.headers["WWW-Authenticate"] == 'Keystone uri="http://127.0.0.1:9/v3"'
@@ -63,7 +73,7 @@ def test_without_token(guarded: api.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v2", "/v2/", "/healthcheck", "/healthcheck/"]
+    "path", ["/", "/v1", "/v1/", "/v2", "/v2/", "/openapi.json", "/healthcheck", "/healthcheck/"]
 )
 def test_public_routes(guarded: api.Client, path: str) -> None:
     assert guarded.get(path).status_int == 200
@@ -168,7 +178,8 @@ def test_the_service_can_be_taken_out_of_rotation(
     [
         (None, r"there is no .*paste\.ini"),
         ("[app:other]\npaste.app_factory = nothing:here\n", r"cloudkitty\+noauth"),
-        ("[composite:cloudkitty+noauth]\npaste.composite_factory = no.such:thing\n", "no"),
+        ("[composite:cloudkitty+noauth]\n/ = nothing\n", "nothing"),
+        ("[pipeline:cloudkitty+noauth]\npipeline = mine ck_api\n[app:ck_api]\n", "mine"),
         ("[composite:cloudkitty+noauth\n", "paste.ini"),
     ],
 )
@@ -186,6 +197,54 @@ def test_wrong_paste_files(
     conf.set_override("api_paste_config", str(path))
     with pytest.raises(ConfigurationError, match=message):
         deploy.load(api.context(conf, sqlite_database, tmp_path))
+
+
+OTHER_RELEASE = """
+[composite:cloudkitty+noauth]
+use = egg:Paste#urlmap
+/ = api+noauth
+/healthcheck = healthcheck
+
+[app:healthcheck]
+use = egg:oslo.middleware#healthcheck
+backends = disable_by_file
+disable_by_file_path = {flag}
+
+[pipeline:api+noauth]
+pipeline = cors http_proxy_to_wsgi request_id catch_errors ck_api
+
+[app:ck_api]
+paste.app_factory = cloudkitty.api.other:app_factory
+
+[filter:request_id]
+paste.filter_factory = oslo_middleware:RequestId.factory
+
+[filter:catch_errors]
+paste.filter_factory = oslo_middleware:CatchErrors.factory
+
+[filter:cors]
+paste.filter_factory = oslo_middleware.cors:filter_factory
+oslo_config_project = cloudkitty
+
+[filter:http_proxy_to_wsgi]
+paste.filter_factory = oslo_middleware.http_proxy_to_wsgi:HTTPProxyToWSGI.factory
+"""
+
+
+def test_a_paste_file_of_another_release_serves(
+    conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path
+) -> None:
+    conf.set_override("auth_strategy", "noauth")
+    flag = tmp_path / "disable"
+    paste = tmp_path / "paste.ini"
+    paste.write_text(OTHER_RELEASE.format(flag=flag))
+    conf.set_override("api_paste_config", str(paste))
+    client = api.Client.deployed(api.context(conf, sqlite_database, tmp_path))
+    assert client.get("/v1/rating/modules").status_int == 200
+    assert client.get("/v1/rating/modules").headers["x-openstack-request-id"]
+    assert client.get("/healthcheck").status_int == 200
+    flag.touch()
+    assert client.get("/healthcheck").status_int == 503
 
 
 class Identity:

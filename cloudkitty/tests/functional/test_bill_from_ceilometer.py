@@ -144,6 +144,8 @@ class Site:
                     "first_period": DAY.isoformat(),
                     # There is no usage later on: later periods need not be rated.
                     "wait_periods": (build.utcnow() - DAY) // HOUR - HOURS + 1,
+                    # What ends in the last period has ended.
+                    "late_data_grace": 0,
                 },
                 "collector_ceilometer": {"endpoint": url},
                 "fetcher": {"backend": "source"},

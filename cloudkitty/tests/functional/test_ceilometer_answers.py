@@ -7,10 +7,8 @@
 import json
 import pathlib
 import socket
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,51 +22,14 @@ from cloudkitty.collector.ceilometer import CeilometerCollector
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Points, Registry
 from cloudkitty.period import Period
+from cloudkitty.tests.functional.scripted import Answer, ScriptedServer
 
 RECORDED = pathlib.Path(__file__).parent / "samples" / "ceilometer-instance.json"
 HOUR = Period.of(datetime(2026, 1, 5, 1, tzinfo=period.UTC), 3600)
 
-Answer = tuple[int, str]
 
-
-class ScriptedServer:
-    """Gives each path its answers in turn, the last one for ever."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[Answer]] = {}
-        self.asked: list[str] = []
-        scripted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.do_GET()
-
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                scripted.asked.append(self.path)
-                answers = scripted.answers.get(path, [(404, "{}")])
-                status, body = answers.pop(0) if len(answers) > 1 else answers[0]
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("X-Subject-Token", "token")
-                self.send_header("Content-Length", str(len(body.encode())))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def statistics(self, *answers: Answer) -> None:
-        self.answers["/v2/meters/instance/statistics"] = list(answers)
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+def statistics(server: ScriptedServer, *answers: Answer) -> None:
+    server.answers["/v2/meters/instance/statistics"] = list(answers)
 
 
 @pytest.fixture
@@ -105,7 +66,7 @@ def steady(value: str) -> str:
 class TestAnswers:
     def test_recorded(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> None:
         recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
-        server.statistics((200, json.dumps(recorded["statistics"])))
+        statistics(server, (200, json.dumps(recorded["statistics"])))
         server.answers["/v2/resources"] = [(200, json.dumps(recorded["resources"]))]
         projects = (
             "2990620681435661a573f55e776a9ff7",
@@ -121,11 +82,11 @@ class TestAnswers:
     def test_values_keep_the_digits_that_were_sent(
         self, conf: cfg.ConfigOpts, server: ScriptedServer
     ) -> None:
-        server.statistics((200, f"[{steady('0.1234567890123456789012345678')}]"))
+        statistics(server, (200, f"[{steady('0.1234567890123456789012345678')}]"))
         assert fetch(conf)["p"].qty == [money.amount("0.1234567890123456789012345678")]
 
     def test_large_values(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> None:
-        server.statistics((200, f"[{steady('1e+22')}]"))
+        statistics(server, (200, f"[{steady('1e+22')}]"))
         assert fetch(conf)["p"].qty == [money.amount("1e22")]
 
     @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
@@ -138,14 +99,14 @@ class TestAnswers:
         value: str,
         method: str,
     ) -> None:
-        server.statistics((200, f"[{steady(value)}]"))
+        statistics(server, (200, f"[{steady(value)}]"))
         assert fetch(conf, f"extra_args: {{kind: gauge, aggregation_method: {method}}}") == {}
         assert "1 values of meter instance were no numbers" in caplog.text
 
     def test_every_filter_has_field_operator_value_and_type(
         self, conf: cfg.ConfigOpts, server: ScriptedServer
     ) -> None:
-        server.statistics((200, "[]"))
+        statistics(server, (200, "[]"))
         fetch(conf, "extra_args: {kind: gauge}", "p")
         assert server.asked == [
             "/v2/meters/instance/statistics"
@@ -161,11 +122,11 @@ class TestErrors:
     def test_what_may_pass_is_tried_again(
         self, conf: cfg.ConfigOpts, server: ScriptedServer, status: int
     ) -> None:
-        server.statistics((status, ""), (status, ""), (200, f"[{steady('1')}]"))
+        statistics(server, (status, ""), (status, ""), (200, f"[{steady('1')}]"))
         assert fetch(conf)["p"].qty == [1]
 
     def test_tries_are_bounded(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> None:
-        server.statistics((503, ""))
+        statistics(server, (503, ""))
         with pytest.raises(SourceUnavailable) as caught:
             fetch(conf)
         assert len(server.asked) == 4
@@ -178,14 +139,14 @@ class TestErrors:
     def test_refused_access_is_not_tried_again(
         self, conf: cfg.ConfigOpts, server: ScriptedServer, status: int
     ) -> None:
-        server.statistics((status, "{}"))
-        with pytest.raises(SourceUnavailable, match=r"check auth_type .* \[collector_ceilometer\]"):
+        statistics(server, (status, "{}"))
+        with pytest.raises(SourceUnavailable, match=r"the credentials in \[collector_ceilometer\]"):
             fetch(conf)
         # keystoneauth asks once more after a 401, with a fresh token.
         assert len(server.asked) <= 2
 
     def test_an_error_with_a_sentence(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> None:
-        server.statistics((400, '{"error_message": {"faultstring": "Unknown argument"}}'))
+        statistics(server, (400, '{"error_message": {"faultstring": "Unknown argument"}}'))
         with pytest.raises(CollectError, match="answers 400 Unknown argument"):
             fetch(conf)
 
@@ -196,9 +157,29 @@ class TestErrors:
     def test_an_answer_that_is_not_what_it_should_be(
         self, conf: cfg.ConfigOpts, server: ScriptedServer, body: str
     ) -> None:
-        server.statistics((200, body))
+        statistics(server, (200, body))
         with pytest.raises(CollectError, match="meter 'instance'"):
             fetch(conf)
+
+    def test_a_group_that_is_there_twice(
+        self, conf: cfg.ConfigOpts, server: ScriptedServer
+    ) -> None:
+        statistics(server, (200, f"[{steady('1')}, {steady('1')}]"))
+        with pytest.raises(SourceUnavailable, match="the same group is there twice"):
+            fetch(conf)
+
+    def test_a_resource_with_samples_that_is_not_listed(
+        self, conf: cfg.ConfigOpts, server: ScriptedServer
+    ) -> None:
+        statistics(server, (200, f"[{steady('1')}]"))
+        server.answers["/v2/resources"] = [(200, "[]")]
+        with pytest.raises(SourceUnavailable, match="samples of resource 'r' in"):
+            fetch(conf, "metadata: [flavor], extra_args: {kind: gauge}")
+
+    def test_somebody_elses_usage(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> None:
+        statistics(server, (200, f"[{steady('1')}]"))
+        with pytest.raises(SourceUnavailable, match="usage of 'p' is in an answer about 'q'"):
+            fetch(conf, "extra_args: {kind: gauge}", "q")
 
     def test_nobody_listens(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> None:
         with socket.socket() as unused:
@@ -273,7 +254,7 @@ class TestConfiguration:
         endpoint = {"interface": "internal", "region_id": "R", "region": "R", "url": identity.url}
         metering = {"type": "metering", "name": "metering", "endpoints": [endpoint]}
         identity.answers["/v3/auth/tokens"] = [(201, self._token(metering))]
-        identity.statistics((200, f"[{steady('1')}]"))
+        statistics(identity, (200, f"[{steady('1')}]"))
         assert fetch(conf)["p"].qty == [1]
 
     def test_a_catalogue_without_the_service(

@@ -26,9 +26,9 @@ WINDOW = ("-b", "2026-01-01", "-e", "2026-02-01")
 class Client:
     """The command line client of one user, which remembers what it was used for."""
 
-    def __init__(self, capsys: Any, *options: str) -> None:
+    def __init__(self, capsys: Any, *options: str, version: str = "1") -> None:
         self._capsys = capsys
-        self._options = ["--os-rating-api-version", "1", *options]
+        self._options = ["--os-rating-api-version", version, *options]
         self.used: set[str] = set()
 
     def text(self, command: str, *arguments: str) -> str:
@@ -47,6 +47,11 @@ class Client:
         code = shell.main([*self._options, *command.split(), *arguments])
         assert code != 0
         return str(self._capsys.readouterr().err)
+
+    def answer(self, command: str, *arguments: str) -> Any:
+        """Run a command that hands the answer of the server on instead of an exit code."""
+        self.used.add(command)
+        return shell.main([*self._options, *command.split(), *arguments])
 
 
 @pytest.fixture(scope="module", params=IDENTITIES)
@@ -81,13 +86,16 @@ def login(url: str, user: str, password: str) -> list[str]:
 
 @pytest.fixture
 def client(server: tuple[LiveApi, str | None], capsys: pytest.CaptureFixture[str]) -> Client:
+    return administrator(*server, capsys)
+
+
+def administrator(live: LiveApi, identity: str | None, capsys: Any, version: str = "1") -> Client:
     """The client of an administrator."""
-    live, identity = server
     if identity is None:
         noauth = ["--os-auth-type", "cloudkitty-noauth", "--os-endpoint", live.url]
-        return Client(capsys, *noauth)
+        return Client(capsys, *noauth, version=version)
     override = ["--os-rating-endpoint-override", live.url]
-    return Client(capsys, *override, *login(identity, "admin", "adminpass"))
+    return Client(capsys, *override, *login(identity, "admin", "adminpass"), version=version)
 
 
 @pytest.fixture
@@ -100,9 +108,9 @@ def member(server: tuple[LiveApi, str | None], capsys: pytest.CaptureFixture[str
     return Client(capsys, *override, *login(identity, "demo", "demopass"))
 
 
-def commands() -> set[str]:
-    """Every command that the client has for version 1, as it is typed."""
-    points = importlib.metadata.entry_points(group="openstack.rating.v1")
+def commands(version: str = "1") -> set[str]:
+    """Every command that the client has for that version, as it is typed."""
+    points = importlib.metadata.entry_points(group=f"openstack.rating.v{version}")
     return {point.name.removeprefix("rating_").replace("_", " ") for point in points}
 
 

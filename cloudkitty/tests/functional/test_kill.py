@@ -8,14 +8,10 @@ import random
 import signal
 import time
 
-import sqlalchemy as sa
-
-from cloudkitty.db.engine import Database
-from cloudkitty.db.models import scopes
 from cloudkitty.processor import build, once
-from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.tests import cloud
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
+from cloudkitty.tests.stored import ledger
 
 KILLS = 50
 SCOPES = 12
@@ -38,30 +34,6 @@ def rate(conf, beats: int | None = None) -> None:
         processor.worker.rate = beat
     once.rate_all(processor, io.StringIO())
     processor.close()
-
-
-def ledger(database: Database) -> list[tuple]:
-    """Every run of every series, with the scope's horizon, but for keys."""
-    owner, table = models.series.c, models.runs.c
-    with database.reader() as connection:
-        rows = connection.execute(
-            sa.select(
-                scopes.c.identifier,
-                scopes.c.horizon,
-                owner.metric,
-                owner.unit,
-                owner.groupby,
-                owner.metadata,
-                table.begin,
-                table.end,
-                table.step,
-                table.qty,
-                table.price,
-            )
-            .join_from(models.runs, models.series, table.series_id == owner.id)
-            .join(scopes, scopes.c.id == owner.scope_id)
-        ).all()
-    return sorted(tuple(map(str, row)) for row in rows)
 
 
 def kill(conf, *, beats: int, delay: float) -> None:

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from cloudkitty.db import migration, models  # noqa: F401
 from cloudkitty.db.engine import Database
 from cloudkitty.db.schema import METADATA
+from cloudkitty.importer import models as importer_models  # noqa: F401
 from cloudkitty.rating.hashmap import models as hashmap_models  # noqa: F401
 from cloudkitty.rating.pyscripts import models as pyscripts_models  # noqa: F401
 from cloudkitty.storage.sqlalchemy import models as ledger_models  # noqa: F401

@@ -6,11 +6,13 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from oslo_db.exception import DBConnectionError
 
 from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import FetchError
 from cloudkitty.rating.base import RatingError
+from cloudkitty.storage.base import StorageError
 from cloudkitty.tests.bench import Bench
 from cloudkitty.tests.builders import HOUR, NEW_YEAR, hour
 
@@ -86,6 +88,33 @@ def test_a_collector_with_a_programming_error_delays_only(bench) -> None:
     bench.rounds.run()
     assert bench.rated() == {"p": 5, "r": 5}
     assert "ZeroDivisionError: oops" in bench.state("q").last_error
+
+
+def test_an_answer_that_nobody_has_asked_for_delays_only(bench, monkeypatch) -> None:
+    fetch = bench.collector.fetch
+    monkeypatch.setattr(
+        bench.collector,
+        "fetch",
+        lambda metric, period, scopes: fetch(metric, period, [*scopes, "stranger"]),
+    )
+    bench.rounds.run()
+    assert bench.rated() == {}
+    assert bench.state("p").last_error.endswith("(collector csv): nobody has asked for stranger")
+
+
+def test_a_database_that_is_away_is_no_fault_of_a_scope(bench, monkeypatch, caplog) -> None:
+    def away(period, frames):
+        raise StorageError("connection refused") from DBConnectionError()
+
+    monkeypatch.setattr(bench.storage, "replace", away)
+    with pytest.raises(StorageError, match="connection refused"):
+        bench.rounds.run()
+    assert len(bench.collector.asked) == 2, "each metric once, and not for halves of the batch"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert bench.state("p").failures == 0
+    monkeypatch.undo()
+    bench.rounds.run()
+    assert bench.rated() == {"p": 5, "q": 5, "r": 5}
 
 
 def test_pauses_grow_with_failures(bench) -> None:

@@ -213,6 +213,37 @@ def test_two_daemons_that_share_no_locks_rate_everything_once(site: Site) -> Non
         assert " ERROR " not in log.read_text()
 
 
+def test_a_collector_is_disabled_and_enabled_while_the_daemon_runs(sqlite_site: Site) -> None:
+    site = sqlite_site
+    api = LiveApi(site.config)
+
+    def set_state(enabled: bool) -> None:
+        url = f"{api.url}/v1/collector/states/csv"
+        answer = requests.put(url, json={"enabled": enabled}, timeout=30)
+        assert answer.json() == {"name": "csv", "enabled": enabled}
+
+    def is_waiting() -> bool:
+        answer = requests.get(f"{api.url}/v2/scope", timeout=30)
+        said = [one["last_error"] or "" for one in answer.json().get("results", ())]
+        return len(said) == SCOPES and all("PUT /v1/collector/states/csv" in one for one in said)
+
+    try:
+        set_state(False)
+        with commands.daemon(site.config, site.log) as processor:
+            commands.wait_until(is_waiting, "every scope says why it waits", site.log)
+            assert not site.is_begun()
+            set_state(True)
+            site.await_end()
+            assert commands.stop(processor) == 0
+    finally:
+        api.stop()
+    log = site.log.read_text()
+    # Each worker says it once, of each of the two services.
+    assert 2 <= log.count("periods wait: ") <= 2 * WORKERS
+    assert " ERROR " not in log
+    assert site.points() == site.undisturbed
+
+
 def test_the_api_answers_while_the_daemon_writes_the_same_file(sqlite_site: Site) -> None:
     question = urllib.parse.urlencode(
         {"begin": "2026-01-01T00:00:00", "end": END.replace(tzinfo=None), "all_tenants": "true"}

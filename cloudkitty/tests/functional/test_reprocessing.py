@@ -13,6 +13,7 @@ from cloudkitty.dataframe import Points
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.db.tasks import TaskConflict
 from cloudkitty.period import Period
+from cloudkitty.processor import reprocessing
 from cloudkitty.rating.hashmap.records import NewMapping
 from cloudkitty.rating.hashmap.store import HashmapStore
 from cloudkitty.rating.state import ModuleStates
@@ -251,8 +252,9 @@ def test_a_scope_that_was_set_back_is_rated_up_to_the_window_first(bench) -> Non
 
 def test_an_empty_answer_for_an_empty_period_is_no_news(bench, monkeypatch) -> None:
     monkeypatch.setattr(bench.collector, "fetch", lambda metric, period, scopes: {"p": Points()})
-    bench.now += HOUR
+    bench.now += HOUR + datetime.timedelta(minutes=15)
     bench.rounds.run()
+    assert bench.state("p").horizon == hour(HOURS).end
     ask(bench, "p", first=HOURS, last=HOURS + 1)
     bench.rounds.run()
     assert [task.note for task in bench.tasks.list()] == [None]
@@ -275,3 +277,24 @@ def test_usage_is_not_asked_of_another_source_than_it_came_from(bench, conf) -> 
     bench.tasks.add([NewTask(state, window, "a test", Mode.RATE)], bench.now)
     bench.rounds.run()
     assert prices(bench, "p") == [2, *ONES[1:]]
+
+
+def test_the_bill_of_a_scope_changes_at_one_instant(bench, monkeypatch) -> None:
+    assert datetime.timedelta(hours=reprocessing.PERIODS_AT_ONCE) >= datetime.timedelta(days=31)
+    bench.prices.set("2")
+    seen = []
+    rewrite = bench.storage.rewrite
+
+    def watched(window, contents):
+        done = rewrite(window, contents)
+        seen.append([sum(prices(bench, name)) for name in "pqr"])
+        return done
+
+    monkeypatch.setattr(bench.storage, "rewrite", watched)
+    # As many scopes together as have no more periods than a batch is meant to.
+    monkeypatch.setattr(reprocessing, "PERIODS_A_SCOPE", 2)
+    monkeypatch.setattr(bench.reprocessor, "_batch_size", HOURS)
+    ask(bench, "p", "q", "r", mode=Mode.RATE)
+    bench.rounds.run()
+    old = sum(ONES)
+    assert seen == [[2 * old, 2 * old, old], [2 * old, 2 * old, 2 * old]]

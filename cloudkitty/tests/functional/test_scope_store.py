@@ -35,13 +35,17 @@ def test_a_new_scope_is_rated_from_where_it_was_said_to_be(store: ScopeStore) ->
     assert Schedule(seconds=3600, wait_periods=1).next_of(state) == hour(6)
 
 
-def test_scopes_come_by_id_in_pages(store: ScopeStore) -> None:
-    for identifier in ("c", "d", "a", "b"):
+def test_scopes_come_as_they_were_added_in_pages_that_hold(store: ScopeStore) -> None:
+    for identifier in ("c", "d"):
         add(store, identifier)
-    names = [state.scope.identifier for state in store.find({})]
-    assert names == sorted(names)
-    walked = [store.find({}, offset=n, limit=3) for n in (0, 3, 6)]
-    assert [[s.scope.identifier for s in page] for page in walked] == [names[:3], names[3:], []]
+    pages = [store.find({}, limit=2)]
+    for identifier in ("a", "b", "e"):
+        add(store, identifier)
+    pages.append(store.find({}, offset=2, limit=2))
+    pages.append(store.find({}, after=pages[-1][-1].id, limit=2))
+    pages.append(store.find({}, after=pages[1][0].id, offset=1, limit=2))
+    names = [[state.scope.identifier for state in page] for page in pages]
+    assert names == [["c", "d"], ["a", "b"], ["e"], ["e"]]
 
 
 def test_all_filters_must_match(store: ScopeStore) -> None:
@@ -97,3 +101,47 @@ def test_two_scopes_do_not_become_one(store: ScopeStore) -> None:
     with pytest.raises(ScopeTaken):
         store.change(first, scope=second.scope, active=True, now=LATER)
     assert store.find({}) == [first, second]
+
+
+IDENTITY = {"scope_key": "project_id", "fetcher": "source", "collector": "csv"}
+
+
+def gone(store: ScopeStore) -> dict[str, datetime.datetime | None]:
+    return {state.scope.identifier: state.gone_at for state in store.find({})}
+
+
+def note(store: ScopeStore, *listed: str, now: datetime.datetime) -> list[str]:
+    """Note what is listed, and return who has gone."""
+    found = store.note_listed([scope(name) for name in listed], IDENTITY, now)
+    return [state.scope.identifier for state in found]
+
+
+def test_since_when_a_scope_is_gone_is_remembered_until_it_is_back(store: ScopeStore) -> None:
+    for identifier in ("a", "b", "c"):
+        add(store, identifier)
+    add(store, "d", fetcher="keystone")
+    assert note(store, "a", "b", "c", now=NEW_YEAR) == []
+    assert note(store, "a", now=LATER) == ["b", "c"]
+    assert note(store, "a", now=LATER + HOUR) == []
+    assert gone(store) == {"a": None, "b": LATER, "c": LATER, "d": None}
+    assert note(store, "a", "c", now=LATER + HOUR) == []
+    assert gone(store) == {"a": None, "b": LATER, "c": None, "d": None}
+    assert note(store, now=LATER + 2 * HOUR) == ["a", "c"]
+    assert gone(store)["b"] == LATER
+
+
+def test_a_list_that_has_not_changed_writes_nothing(store: ScopeStore, monkeypatch) -> None:
+    for identifier in ("a", "b"):
+        add(store, identifier)
+    note(store, "a", now=LATER)
+    monkeypatch.setattr(Database, "writer", None)
+    assert note(store, "a", now=LATER + HOUR) == []
+
+
+def test_thousands_go_at_once(store: ScopeStore) -> None:
+    names = [f"s{number:05}" for number in range(12_000)]
+    store.ensure([scope(name) for name in names], starts_at=NEW_YEAR, now=NEW_YEAR)
+    assert len(note(store, *names[:5], now=LATER)) == 11_995
+    assert sum(since == LATER for since in gone(store).values()) == 11_995
+    note(store, *names, now=LATER)
+    assert set(gone(store).values()) == {None}

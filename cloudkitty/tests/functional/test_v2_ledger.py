@@ -3,6 +3,7 @@
 
 import collections
 import csv
+import dataclasses
 import datetime
 import io
 import json
@@ -22,7 +23,7 @@ from oslo_config import cfg
 
 from cloudkitty.dataframe import DataFrame, Registry
 from cloudkitty.db.engine import Database
-from cloudkitty.db.models import scopes
+from cloudkitty.db.models import reprocessing_tasks, scopes
 from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.tests import api
 from cloudkitty.tests.builders import NEW_YEAR, frame, hour, states
@@ -165,7 +166,7 @@ class Asker:
     def forget(self) -> None:
         """Empty the ledger."""
         with self.database.writer() as connection:
-            for table in (models.runs, models.series, scopes):
+            for table in (reprocessing_tasks, models.runs, models.series, scopes):
                 connection.execute(table.delete())
 
 
@@ -404,19 +405,27 @@ def test_walking_pages_while_periods_are_added(ask) -> None:
     assert {point.begin for point in seen} == {hour(n).begin for n in range(4)}
 
 
+@pytest.mark.parametrize("steady", [True, False], ids=["equal amounts", "other amounts each hour"])
 def test_memory_does_not_grow_with_an_answer(
-    conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path
+    conf: cfg.ConfigOpts,
+    database: Database,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steady: bool,
 ) -> None:
-    asker = Asker(conf, sqlite_database, tmp_path)
+    monkeypatch.setattr("cloudkitty.storage.sqlalchemy.points.RUNS_KEPT", 500)
+    monkeypatch.setattr("cloudkitty.storage.sqlalchemy.points.ROWS_AHEAD", 100)
+    asker = Asker(conf, database, tmp_path)
     registry = Registry()
-    driver = ledger(conf, sqlite_database)
+    driver = ledger(conf, database)
     many = [registry.series("m", groupby={"id": f"{n:050}"}, metadata={}) for n in range(60)]
-    for number in range(400):
-        state = states(sqlite_database, "p")["p"]
+    state = states(database, "p")["p"]
+    for number in range(200):
         one = DataFrame(hour(number))
         for series in many:
-            one.add(series, Decimal(1), Decimal(1))
+            one.add(series, Decimal(1 if steady else number % 7), Decimal(1))
         driver.replace(hour(number), {state: one})
+        state = dataclasses.replace(state, horizon=hour(number).end)
 
     def peak(hours: int) -> tuple[int, int]:
         question = WIDE._replace(end=hour(hours).begin)
@@ -429,7 +438,7 @@ def test_memory_does_not_grow_with_an_answer(
             tracemalloc.stop()
 
     peak(1)
-    short_size, short = peak(40)
-    long_size, long = peak(400)
+    short_size, short = peak(20)
+    long_size, long = peak(200)
     assert long_size > 9 * short_size
     assert long < 1.5 * short + 200_000
