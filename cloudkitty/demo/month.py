@@ -9,8 +9,7 @@ import datetime
 from oslo_config import cfg
 
 from cloudkitty import period
-from cloudkitty.collector import metrics
-from cloudkitty.collector.csv import CsvCollector
+from cloudkitty.collector import catalogue
 from cloudkitty.dataframe import Registry
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
@@ -62,10 +61,7 @@ def read_bill(conf: cfg.ConfigOpts) -> bill.Bill:
 
     :raises SchemaError: the ledger is of another release.
     """
-    definitions = metrics.load(
-        conf.collect.metrics_conf, conf.collect.scope_key, CsvCollector.check_extra_args
-    )
-    units = {definition.service: definition.unit for definition in definitions}
+    units = {definition.service: definition.unit for definition in catalogue.metrics_file(conf)}
     database = Database(conf)
     try:
         migration.require_head(database)

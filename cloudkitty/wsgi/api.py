@@ -36,7 +36,8 @@ def build(environment: Mapping[str, str]) -> "WSGIApplication":
     """
     conf = config.load([], prog="cloudkitty-api", config_files=config_files(environment))
     common.set_up_logging(conf)
-    return service.load(conf)
+    common.log_notices(conf)
+    return service.load(conf, service.telemetry(conf))
 
 
 application = build(os.environ)
