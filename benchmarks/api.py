@@ -201,21 +201,10 @@ def start(config: pathlib.Path, repeat: int) -> None:
         server = LiveApi(config)
         Client(server.url)("GET", "/")
         times.append(time.perf_counter() - begin)
-        memory = _proportional(server.process.pid)
+        memory = common.proportional_mib(server.process.pid)
         server.stop()
     common.report("B1 start", sorted(times)[len(times) // 2], "s", START_SECONDS)
     common.report("B1 memory of a process", max(memory), "MiB", MEBIBYTES, total=sum(memory))
-
-
-def _proportional(parent: int) -> list[float]:
-    """Return the proportional memory of a process and its children in MiB, most first."""
-    tasks = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    sizes = []
-    for process in (str(parent), *tasks):
-        for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                sizes.append(int(line.split()[1]) / 1024)
-    return sorted(sizes, reverse=True)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from cloudkitty import config
 from cloudkitty.db.engine import Database
 from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.functional import commands
 
 SEED = 20260105
 
@@ -42,6 +43,25 @@ def machine() -> str:
 def peak_mib() -> float:
     """Return the most memory that this process has had resident, in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def proportional_mib(parent: int) -> list[float]:
+    """Return the proportional memory of a process and all that it has started, in MiB, most
+    first."""
+    sizes = []
+    for process in _family(parent):
+        # One that ends just now needs none.
+        with contextlib.suppress(OSError):
+            for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    sizes.append(int(line.split()[1]) / 1024)
+    return sorted(sizes, reverse=True)
+
+
+def _family(parent: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [parent, *(one for child in commands.children(parent) for one in _family(child))]
+    return []
 
 
 def seconds(call: Callable[[], object]) -> float:
