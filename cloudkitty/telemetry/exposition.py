@@ -7,10 +7,12 @@ scope, project or user as a label. These are binary floating point numbers, and 
 
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import prometheus_client
 from prometheus_client import values
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -69,10 +71,24 @@ class Exposition:
         registry: Any = self.registry
         if self._directory is not None:
             registry = prometheus_client.CollectorRegistry()
-            MultiProcessCollector(registry, str(self._directory))  # type: ignore[no-untyped-call]
+            registry.register(_Files(self._directory))
         parts = [prometheus_client.generate_latest(registry)]
         for collector in self._asked:
             one = prometheus_client.CollectorRegistry()
             one.register(collector)
             parts.append(prometheus_client.generate_latest(one))
         return b"".join(parts)
+
+
+class _Files(Collector):
+    """What all processes have counted, as the library reads it from their files."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        # A process that is just starting has made a file, and its first bytes are not there yet:
+        # the library takes that for a broken one.
+        begun = [str(path) for path in self._directory.glob("*.db") if path.stat().st_size]
+        found: Iterable[Metric] = MultiProcessCollector.merge(begun)  # type: ignore[no-untyped-call]
+        return found

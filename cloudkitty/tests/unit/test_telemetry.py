@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers for Prometheus: what is counted, under which names, and how it is shown."""
 
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloudkitty.api.observed import Observed, note_route
@@ -167,6 +169,14 @@ def test_the_server_shows_numbers_and_nothing_else() -> None:
         {"Content-Type": "text/plain", "Content-Length": "10", "Allow": "GET, HEAD"},
     )
     assert ask(shown, "/metrics", "HEAD")[2] == [b""]
+
+
+def test_a_process_that_has_just_made_its_file_has_counted_nothing(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "counter_1.db").touch()
+    other = MmapedDict(str(tmp_path / "counter_2.db"))
+    other.write_value(mmap_key("points", "points_total", (), (), "Points."), 3.0, 0.0)
+    other.close()
+    assert plain(Exposition(tmp_path).text()) == {"points_total": {(): 3.0}}
 
 
 def test_quotes_and_questions_to_the_ledger_are_timed() -> None:
