@@ -19,6 +19,10 @@ AFTERWARDS = 10
 """Seconds after a flap in which answers still fail that were asked for in it."""
 
 
+TRACEBACK = 80
+"""Lines of a traceback that are shown."""
+
+
 class Errors(NamedTuple):
     """How many lines flaps had to cause, and the others."""
 
@@ -29,7 +33,8 @@ class Errors(NamedTuple):
 def errors(path: pathlib.Path, planned: Sequence[Flap]) -> Errors:
     """Return the errors in a log; a traceback is one, whoever wrote it."""
     of_flaps, others = 0, []
-    for line in path.read_text().splitlines():
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
         found = _LINE.match(line)
         if found and found["level"] in ("ERROR", "CRITICAL"):
             at = datetime.datetime.fromisoformat(found["at"]).timestamp()
@@ -39,5 +44,5 @@ def errors(path: pathlib.Path, planned: Sequence[Flap]) -> Errors:
             else:
                 others.append(line)
         elif "Traceback" in line:
-            others.append(line)
+            others.append(" | ".join(map(str.strip, lines[number : number + TRACEBACK])))
     return Errors(of_flaps, others)

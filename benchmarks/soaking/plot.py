@@ -86,10 +86,12 @@ def _memory(panel: Any, rows: Sequence[Row]) -> None:
 
 
 def _latency(panel: Any, rows: Sequence[Row]) -> None:
+    rows = [row for row in rows if int(row["requests"])]
     minutes = _column(rows, "minutes")
     panel.plot(minutes, _column(rows, "p99_ms"), label="99 of 100 requests", color="C1", lw=1)
     panel.plot(minutes, _column(rows, "p50_ms"), label="half of the requests", color="C0", lw=1)
     panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(lambda value, _place: f"{value:g}")
     panel.set_ylabel("answered within (ms)")
     panel.legend(loc="upper right")
 
