@@ -86,8 +86,8 @@ class Examination:
         finding, self._database = database.check(conf, self._deadline)
         self.found.append(finding)
         definitions = self._try("metrics file", self._read_definitions)
-        of_metrics = self._try("collectors", lambda: self._plan(definitions)) or []
-        self._check_credentials(of_metrics)
+        planned = self._try("collectors", lambda: self._plan(definitions)) or []
+        of_metrics = self._with_credentials(planned)
         fetched = self._try("fetcher", lambda: fetching.check(conf, self._deadline))
         if fetched:
             self.found.append(fetched[0])
@@ -127,16 +127,19 @@ class Examination:
         self.found += obstacles
         return of_metrics
 
-    def _check_credentials(self, of_metrics: Iterable[Source]) -> None:
+    def _with_credentials(self, of_metrics: Iterable[Source]) -> list[Source]:
+        """Check all credentials, and return the sources whose own are taken: the others would
+        refuse one metric after the other."""
         conf, deadline = self._conf, self._deadline
         api = self._try("api", lambda: credentials.check_api(conf, deadline))
-        sections = [f"fetcher_{conf.fetcher.backend}"]
-        sections += [f"collector_{source.name}" for source in of_metrics]
-        others = [
-            self._try(section, functools.partial(self._check_section, section))
-            for section in dict.fromkeys(sections)
-        ]
-        self.found += [one for one in (api, *others) if one]
+        of_source = [(source, f"collector_{source.name}") for source in of_metrics]
+        names = [f"fetcher_{conf.fetcher.backend}", *(section for _, section in of_source)]
+        found = {
+            name: self._try(name, functools.partial(self._check_section, name)) for name in names
+        }
+        self.found += [one for one in (api, *found.values()) if one]
+        refused = {name for name, one in found.items() if one and one.level is Level.ERROR}
+        return [source for source, section in of_source if section not in refused]
 
     def _check_section(self, section: str) -> Finding | None:
         return credentials.check_section(self._conf, section, self._deadline)
