@@ -92,8 +92,17 @@ def _latency(panel: Any, rows: Sequence[Row]) -> None:
     panel.plot(minutes, _column(rows, "p50_ms"), label="half of the requests", color="C0", lw=1)
     panel.set_yscale("log")
     panel.yaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    # Room for the legend.
+    panel.set_ylim(top=10 * max(_column(rows, "p99_ms"), default=1))
     panel.set_ylabel("answered within (ms)")
-    panel.legend(loc="upper right")
+    other = panel.twinx()
+    other.plot(
+        minutes, _column(rows, "load"), label="load of the machine (right)", color="C7", lw=1
+    )
+    other.set_ylabel("load average of a minute")
+    other.set_ylim(0, 2 * max(load, default=1))
+    other.margins(x=0)
+    _name_lines(panel, other)
 
 
 def _throughput(panel: Any, rows: Sequence[Row]) -> None:
@@ -112,8 +121,14 @@ def _throughput(panel: Any, rows: Sequence[Row]) -> None:
     other.set_ylabel("points/s")
     other.set_ylim(bottom=0)
     other.margins(x=0)
+    _name_lines(panel, other)
+
+
+def _name_lines(panel: Any, other: Any) -> None:
+    """Put the lines of both axes in one legend."""
     lines = [*panel.get_lines(), *other.get_lines()]
-    panel.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
+    names = [str(line.get_label()) for line in lines]
+    panel.legend(lines, names, loc="upper right", ncols=len(lines))
 
 
 def _shade_flaps(panel: Any, rows: Sequence[Row]) -> None:

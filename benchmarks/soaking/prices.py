@@ -20,8 +20,9 @@ INSTANCE, VOLUME, SENT = SERVICES.values()
 
 SENT_COST = "0.001"
 
-AHEAD = 2
-"""Seconds that a change of a mapping lies in the future at least."""
+AHEAD = 10
+"""Seconds that a change of a mapping lies in the future at least, so that it is there before the
+first period is rated that it is for, however slowly a busy machine answers."""
 
 Key = tuple[str, str]
 """A service, and a flavor or an empty text."""

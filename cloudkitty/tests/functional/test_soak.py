@@ -45,8 +45,8 @@ def test_a_short_run_finds_every_period_once(tmp_path: Path) -> None:
     # Five resources, one of which is away now and then.
     assert facts["points"] > 4 * facts["periods_of_scopes"]
     assert facts["flaps"] >= 1
-    assert facts["rule_changes"] >= 4
-    assert facts["requests"] > 100
+    assert facts["rule_changes"] >= 2
+    assert facts["requests"] > 50
     assert None not in facts["recovery_s"]
     assert json.loads((tmp_path / "report.json").read_text()) == facts
     header, *rows = (tmp_path / "samples.csv").read_text().splitlines()
