@@ -96,9 +96,8 @@ def _latency(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_ylim(top=10 * max(_column(rows, "p99_ms"), default=1))
     panel.set_ylabel("answered within (ms)")
     other = panel.twinx()
-    other.plot(
-        minutes, _column(rows, "load"), label="load of the machine (right)", color="C7", lw=1
-    )
+    load = _column(rows, "load")
+    other.plot(minutes, load, label="load of the machine (right)", color="C7", lw=1)
     other.set_ylabel("load average of a minute")
     other.set_ylim(0, 2 * max(load, default=1))
     other.margins(x=0)
