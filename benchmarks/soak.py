@@ -74,6 +74,7 @@ class Soak:
         first = int(self._begin // seconds - options.behind) * seconds
         self._cloud = Cloud(options.scopes, first, seconds)
         self._end = self._begin + options.duration
+        # The source is told them when it starts, so none is later than two periods before the end.
         self._flaps = flaps.plan(
             self._begin,
             self._end,
@@ -115,6 +116,8 @@ class Soak:
                 sampler.has_begun, "a period of every scope is rated", self._log("processor")
             )
             readers.start()
+            self._begin = time.time()
+            self._end = self._begin + self._options.duration
             self._live(prices, readers, sampler)
             readers.stop()
             is_drained = self._drain(sampler)
