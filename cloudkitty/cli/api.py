@@ -4,6 +4,7 @@
 Invariant: everything is checked before the port is bound; a process that listens can answer.
 """
 
+import gc
 import socket
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cloudkitty import network
 from cloudkitty.api import service
 from cloudkitty.cli import common
 from cloudkitty.db import engine
+from cloudkitty.processor import memory
 from cloudkitty.telemetry.requests import ApiTelemetry
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def serve(conf: cfg.ConfigOpts) -> None:
     if telemetry.exposition is not None:
         # Not before the port is ours: another process may be using it, and counting.
         telemetry.exposition.begin_anew()
+    memory.share()
     Server(
         application,
         listener,
@@ -131,6 +134,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().reload()
         self._application = self._load() or self._application
         self.callable = None
+        # The application of before is nobody's any more.
+        gc.unfreeze()
+        memory.share()
 
     def _announce(self, _server: object) -> None:
         print(f"{PROG} listens on {self._url}", flush=True)

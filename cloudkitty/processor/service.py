@@ -203,6 +203,7 @@ def run(conf: cfg.ConfigOpts) -> None:
     oslo_config_glue.setup(manager, conf, reload_method="reload")
     # It would read every option at each reload, and fail with a traceback at one that is spoilt.
     conf.set_default("log_options", False)
+    memory.share()
     manager.run()
 
 
