@@ -31,6 +31,7 @@ from soaking import flaps, logs, plot
 from soaking.check import Check
 from soaking.client import Client
 from soaking.cloud import LISTING, METRICS, Cloud
+from soaking.flaps import Flap
 from soaking.prices import Prices
 from soaking.readers import Done, Readers, percentile
 from soaking.samples import Sampler, scraped
@@ -73,27 +74,21 @@ class Soak:
         self._begin = time.time()
         first = int(self._begin // seconds - options.behind) * seconds
         self._cloud = Cloud(options.scopes, first, seconds)
-        self._end = self._begin + options.duration
-        # The source is told them when it starts, so none is later than two periods before the end.
-        self._flaps = flaps.plan(
-            self._begin,
-            self._end,
-            first=first,
-            seconds=seconds,
-            every=options.flap_every,
-            seed=options.seed,
-        )
+        self._flaps: list[Flap] = []
 
     def run(self) -> dict[str, Any]:
         """Do it all, and return the facts."""
         ModuleStates(self._database).set("hashmap", enabled=True)
         (self._directory / "metrics.yml").write_text(METRICS)
         with self._source() as source:
-            config = self._configure(source)
+            assert source.stdout is not None
+            config = self._configure(source.stdout.readline().strip())
             with self._api(config) as api:
-                return self._with_services(config, api)
+                return self._with_services(config, api, source)
 
-    def _with_services(self, config: pathlib.Path, api: LiveApi) -> dict[str, Any]:
+    def _with_services(
+        self, config: pathlib.Path, api: LiveApi, source: "subprocess.Popen[str]"
+    ) -> dict[str, Any]:
         prices = Prices(Client(api.url), self._cloud)
         prices.create()
         readers = Readers(api.url, self._cloud, self._options.rate, self._options.seed)
@@ -111,13 +106,11 @@ class Soak:
             )
             self._await_numbers()
             sampler.start()
-            # Of a project without a single point there are no data frames: that is a 404.
             commands.wait_until(
-                sampler.has_begun, "a period of every scope is rated", self._log("processor")
+                sampler.has_begun, "every scope has something to show", self._log("processor")
             )
             readers.start()
-            self._begin = time.time()
-            self._end = self._begin + self._options.duration
+            self._begin_to_flap(source)
             self._live(prices, readers, sampler)
             readers.stop()
             is_drained = self._drain(sampler)
@@ -140,24 +133,28 @@ class Soak:
             problems.append(f"cloudkitty-processor ended with {code}")
         if numbers["cloudkitty_unpriced_points_total"]:
             problems.append(f"{numbers['cloudkitty_unpriced_points_total']} points had no price")
+        counted = int(numbers["cloudkitty_points_total"])
+        # It may have rated some more after it was asked.
+        if counted > check.points:
+            problems.append(f"the processor has counted {counted} points, not {check.points}")
         return self._facts(sampler, readers, prices, numbers, check, problems)
 
     # -- the service -------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _source(self) -> Iterator[str]:
-        """Run the source, and yield its URL."""
-        settings = Settings(self._cloud, self._flaps, slow=self._options.period / 20)
+    def _source(self) -> "Iterator[subprocess.Popen[str]]":
+        """Run the source, which prints its URL."""
+        settings = Settings(self._cloud, slow=self._options.period / 20)
         process = subprocess.Popen(
             [sys.executable, "-m", "soaking.source", settings.written()],
             cwd=HERE,
             env={**os.environ, "PYTHONPATH": str(commands.ROOT)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
+            yield process
         finally:
             process.kill()
             process.wait()
@@ -225,6 +222,22 @@ class Soak:
             return True
 
         commands.wait_until(is_up, "the processor shows numbers", self._log("processor"))
+
+    def _begin_to_flap(self, source: "subprocess.Popen[str]") -> None:
+        """Start the time of the run, and tell the source when to fail in it."""
+        assert source.stdin is not None
+        self._begin = time.time()
+        self._end = self._begin + self._options.duration
+        self._flaps += flaps.plan(
+            self._begin,
+            self._end,
+            first=self._cloud.first,
+            seconds=self._cloud.seconds,
+            every=self._options.flap_every,
+            seed=self._options.seed,
+        )
+        source.stdin.write(json.dumps(self._flaps) + "\n")
+        source.stdin.flush()
 
     # -- the run -----------------------------------------------------------------------------------
 

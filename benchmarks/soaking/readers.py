@@ -21,6 +21,9 @@ from soaking.cloud import FLAVORS, SERVICES, Cloud
 
 THREADS = 16
 
+WINDOW = 3600
+"""Seconds, to the end of the period that is, of which readers ask for usage and costs."""
+
 MIX = {
     "summary": 30,
     "dataframes": 20,
@@ -111,7 +114,7 @@ class Readers:
     def _request(self, kind: str, number: int) -> tuple[str, str] | tuple[str, str, object]:
         end = self._cloud.begin(self._cloud.index(time.time()) + 1)
         window = {
-            "begin": period.from_epoch(max(self._cloud.first, end - 3600)).isoformat(),
+            "begin": period.from_epoch(max(self._cloud.first, end - WINDOW)).isoformat(),
             "end": period.from_epoch(end).isoformat(),
         }
         scope = self._cloud.scope(number)

@@ -25,7 +25,7 @@ from soaking import flaps
 from soaking.cloud import Cloud
 from soaking.flaps import Flap
 from soaking.prices import Prices
-from soaking.readers import Readers, percentile
+from soaking.readers import WINDOW, Readers, percentile
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,10 @@ class Sampler:
         return None if at is None else at - flap.end
 
     def has_begun(self) -> bool:
-        """Return whether a period of every scope is rated."""
-        return bool(self.rated_to) and self.rated_to[-1][1] > self._cloud.first
+        """Return whether there is something of every scope in the window of readers, and will be:
+        to ask for data frames where there is nothing is answered 404."""
+        opens = time.time() - WINDOW + 3 * self._cloud.seconds
+        return bool(self.rated_to) and self.rated_to[-1][1] > max(self._cloud.first, opens)
 
     def caught_up(self) -> float | None:
         """Return the seconds until all was rated that had been due at the beginning."""

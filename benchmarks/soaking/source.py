@@ -2,8 +2,8 @@
 """A Prometheus as far as the collector and the fetcher ask one, in a process of its own, that fails
 by plan.
 
-``python -m soaking.source PLAN`` prints its URL and serves until it is told to end; the plan is
-what ``Settings`` are made of, as JSON.
+``python -m soaking.source SETTINGS`` prints its URL, serves until it is told to end, and fails as
+a line of its standard input says when it comes: the plan of its flaps. Both are JSON.
 """
 
 import contextlib
@@ -31,20 +31,19 @@ _USAGE = re.compile(r'(soak_\w+)\{project(=~?|!=)"([^"]*)"\}')
 
 
 class Settings(NamedTuple):
-    """The cloud, the plan, and how many seconds a slow answer takes."""
+    """The cloud, and how many seconds a slow answer takes."""
 
     cloud: Cloud
-    flaps: list[Flap]
     slow: float
 
     def written(self) -> str:
         cloud = self.cloud
-        return json.dumps([[cloud.count, cloud.first, cloud.seconds], self.flaps, self.slow])
+        return json.dumps([[cloud.count, cloud.first, cloud.seconds], self.slow])
 
     @classmethod
     def read(cls, written: str) -> "Settings":
-        cloud, planned, slow = json.loads(written)
-        return cls(Cloud(*cloud), [Flap(*one) for one in planned], slow)
+        cloud, slow = json.loads(written)
+        return cls(Cloud(*cloud), slow)
 
 
 class Answers:
@@ -91,6 +90,7 @@ class Source:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._answers = Answers(settings.cloud)
+        self._flaps: list[Flap] = []
         self._server: ThreadingHTTPServer | None = None
         self._connections: set[socket.socket] = set()
         self.port = 0
@@ -110,21 +110,21 @@ class Source:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
-    def act(self) -> None:
-        """Be away as planned, for ever."""
-        for flap in self._settings.flaps:
+    def act(self, planned: list[Flap]) -> None:
+        """Fail as planned."""
+        self._flaps = planned
+        for flap in planned:
             if flap.kind == "down":
                 time.sleep(max(0, flap.begin - time.time()))
                 self.close()
                 time.sleep(max(0, flap.end - time.time()))
                 self.open()
-        threading.Event().wait()
 
     def answer(self, form: str) -> tuple[int, bytes, bool]:
         """Return status and body of the answer to a query, and whether it breaks off."""
         fields = {name: values[0] for name, values in urllib.parse.parse_qs(form).items()}
         at = datetime.fromisoformat(fields["time"]).timestamp() if "time" in fields else time.time()
-        flap = flaps.current(self._settings.flaps, time.time())
+        flap = flaps.current(self._flaps, time.time())
         kind = flap.kind if flap else ""
         if kind == "errors":
             return 500, b'{"status": "error", "errorType": "internal", "error": "a flap"}', False
@@ -179,7 +179,8 @@ def main() -> None:
     source = Source(Settings.read(sys.argv[1]))
     source.open()
     print(f"http://127.0.0.1:{source.port}/api/v1", flush=True)
-    source.act()
+    source.act([Flap(*one) for one in json.loads(sys.stdin.readline() or "[]")])
+    threading.Event().wait()
 
 
 if __name__ == "__main__":
