@@ -15,6 +15,7 @@ from oslo_config import cfg
 
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher, FetchError
+from cloudkitty.processor import memory
 from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.retention import Retention
 from cloudkitty.processor.schedule import Schedule, back_off
@@ -186,6 +187,7 @@ class Rounds:
                 failed |= {state.id: state for state in outcome.failed}
                 waiting |= {state.id for state in outcome.waiting}
                 watch(outcome)
+            memory.tidy()
         return list(failed.values())
 
     def _step(self, part: int) -> bool:

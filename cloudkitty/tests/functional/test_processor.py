@@ -2,6 +2,7 @@
 """The processor rates every period of every scope once, whatever goes wrong on the way."""
 
 import datetime
+import gc
 from collections import Counter
 from decimal import Decimal
 
@@ -22,6 +23,21 @@ def bench(conf, database):
     bench = Bench(conf, database)
     yield bench
     bench.worker.close()
+
+
+def test_periods_leave_no_garbage(bench) -> None:
+    bench.rounds.run()
+    gc.disable()
+    try:
+        counts = []
+        for hours in (1, 20):
+            bench.now += hours * HOUR
+            bench.rounds.run()
+            counts.append(len(gc.get_objects()))
+    finally:
+        gc.enable()
+    # What a period leaves in a cycle are dozens of objects.
+    assert counts[1] - counts[0] < 20 * 5
 
 
 def test_a_round_rates_every_due_period_of_every_scope(bench) -> None:
