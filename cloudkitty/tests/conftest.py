@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from cloudkitty import config
 from cloudkitty.db.engine import Database
-from cloudkitty.tests.databases import DIALECTS, TestServer, missing
+from cloudkitty.tests.databases import DIALECTS, TestServer, TestServers, missing
 
 
 @pytest.fixture
@@ -22,17 +22,21 @@ def conf(tmp_path: pathlib.Path) -> cfg.ConfigOpts:
     return conf
 
 
+@pytest.fixture(scope="session")
+def database_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServers]:
+    """What the fixtures below share."""
+    servers = TestServers(tmp_path_factory.mktemp)
+    yield servers
+    servers.drop()
+
+
 @pytest.fixture(scope="session", params=DIALECTS)
-def database_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestServer]:
+def database_server(request: pytest.FixtureRequest, database_servers: TestServers) -> TestServer:
     """One database server of each kind."""
     reason = missing(request.param)
     if reason:
         pytest.skip(reason)
-    server = TestServer(request.param, tmp_path_factory.mktemp(request.param))
-    yield server
-    server.drop()
+    return database_servers.of(request.param)
 
 
 @pytest.fixture
@@ -46,8 +50,8 @@ def database(
 
 
 @pytest.fixture(scope="session")
-def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> TestServer:
-    return TestServer("sqlite", tmp_path_factory.mktemp("sqlite-only"))
+def sqlite_server(database_servers: TestServers) -> TestServer:
+    return database_servers.of("sqlite")
 
 
 @pytest.fixture
