@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import pathlib
+import secrets
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import cloudkitty
 
 ROOT = pathlib.Path(cloudkitty.__file__).parent.parent
 
-BOUND = 60
+BOUND = 120
 """Seconds after which whatever is waited for has failed."""
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -132,10 +133,14 @@ def daemon(config: pathlib.Path, log: pathlib.Path) -> "Iterator[subprocess.Pope
 
 
 def free_port() -> int:
-    """A port of loopback on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback on which nobody listens. It is none of those that the system gives to
+    connections, which are many here: nobody takes it before the server that it is for."""
+    for _ in range(100):
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def stop(process: "subprocess.Popen[bytes]", seconds: float = 30) -> int:

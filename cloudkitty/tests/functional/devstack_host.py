@@ -75,8 +75,8 @@ class Stack:
         self.apache = self._apache()
         url = make_url(server("CLOUDKITTY_TEST_MYSQL")).set(drivername="mysql+pymysql")
         self.database_server = url.render_as_string(hide_password=False).rstrip("/")
-        self.created = self.state / "created"
-        self.identity = devstack_servers.Identity(server("CLOUDKITTY_TEST_KEYSTONE"), self.created)
+        self.identity = devstack_servers.Identity(server("CLOUDKITTY_TEST_KEYSTONE"))
+        self.servers = devstack_servers.serve(self.identity, self.database_server)
         self.environment = {**os.environ, **WITHOUT_GIT, **self._environment()}
         self.environment.pop("PYTHONPATH", None)
 
@@ -86,9 +86,8 @@ class Stack:
                 [str(pathlib.Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
             ),
             "TEST_PYTHON": sys.executable,
-            "TEST_SERVERS": devstack_servers.__file__,
+            "TEST_SERVERS": self.servers.url,
             "TEST_STATE": str(self.state),
-            "TEST_CREATED": str(self.created),
             "TEST_APACHE": str(self.apache or ""),
             "TEST_PORT": str(self.port),
             "TEST_IDENTITY": server("CLOUDKITTY_TEST_KEYSTONE"),
@@ -186,6 +185,7 @@ class Stack:
             stop = (f"source {PLUGIN}/plugin.sh", "stop_cloudkitty", "stop_apache_server")
             self.bash(*stop)
         finally:
+            self.servers.stop()
             devstack_servers.statements(
                 self.database_server, f"DROP DATABASE IF EXISTS {self.name}"
             )

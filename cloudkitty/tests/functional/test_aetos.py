@@ -7,12 +7,9 @@ the token of an administrator pass.
 """
 
 import os
-import threading
 import urllib.parse
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 import requests
@@ -26,6 +23,7 @@ from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
 from cloudkitty.period import Period
 from cloudkitty.tests.functional import tsdb
+from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
 from cloudkitty.tests.functional.test_api_auth import KEYSTONE, PASSWORDS, PROJECTS, Identity
 from cloudkitty.tests.functional.test_prometheus import definition
 
@@ -33,45 +31,27 @@ HOUR = Period.of(tsdb.DAY, 3600)
 PROJECTS_WITH_USAGE = [f"{number:032x}" for number in range(200)]
 
 
-class Gate:
+class Gate(AnsweringServer):
     """Passes GET requests with an administrator's token on to a Prometheus."""
 
     def __init__(self, prometheus: str, identity: Identity) -> None:
         self.asked: list[str] = []
         self.longest = 0
-        gate = self
-        origin = prometheus.removesuffix("/api/v1")
+        self._identity = identity
+        self._origin = prometheus.removesuffix("/api/v1")
+        super().__init__(self._pass_on)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                gate.longest = max(gate.longest, len(self.path))
-                gate.asked.append(urllib.parse.unquote_plus(self.path))
-                token = self.headers.get("X-Auth-Token", "")
-                roles = identity.roles(token) if token else None
-                if roles is None:
-                    self._answer(401, b"{}")
-                elif "admin" not in roles:
-                    self._answer(403, b"{}")
-                else:
-                    answer = requests.get(f"{origin}{self.path}", timeout=30)
-                    self._answer(answer.status_code, answer.content)
-
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _pass_on(self, asked: Request) -> Response:
+        self.longest = max(self.longest, len(asked.path))
+        self.asked.append(urllib.parse.unquote_plus(asked.path))
+        token = asked.headers.get("X-Auth-Token", "")
+        roles = self._identity.roles(token) if token else None
+        if roles is None:
+            return Response(401, b"{}")
+        if "admin" not in roles:
+            return Response(403, b"{}")
+        answer = requests.get(f"{self._origin}{asked.path}", timeout=30)
+        return Response(answer.status_code, answer.content)
 
 
 class Keystone(Identity):

@@ -37,13 +37,6 @@ metrics:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def wanted() -> None:
-    """The phases install and start a lot, and take minutes."""
-    if not os.environ.get("CLOUDKITTY_TEST_DEVSTACK"):
-        pytest.skip("DevStack's phases take minutes: CLOUDKITTY_TEST_DEVSTACK is not set")
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A host that has been stacked: one server has been used since three hours."""

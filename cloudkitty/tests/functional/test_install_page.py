@@ -67,7 +67,8 @@ class Host:
         self.port = commands.free_port()
         self.keystone = server("CLOUDKITTY_TEST_KEYSTONE").rstrip("/")
         self.database = make_url(server("CLOUDKITTY_TEST_MYSQL"))
-        self.identity = devstack_servers.Identity(self.keystone, root / "created")
+        self.identity = devstack_servers.Identity(self.keystone)
+        self.servers = devstack_servers.serve(self.identity)
         self.source = root / "usr" / "local" / "src" / "cloudkitty"
         self.conf = root / "etc" / "cloudkitty" / "cloudkitty.conf"
         self._origin = origin
@@ -96,8 +97,7 @@ class Host:
             "TEST_SITE": sysconfig.get_path("purelib"),
             "TEST_PYTHON": sys.executable,
             "TEST_FILES": str(HERE),
-            "TEST_IDENTITY": self.keystone,
-            "TEST_CREATED": str(self.root / "created"),
+            "TEST_SERVERS": self.servers.url,
             # What the package depends on is there already, and nothing is fetched.
             "PIP_NO_DEPS": "1",
             "PIP_NO_INDEX": "1",
@@ -165,6 +165,7 @@ class Host:
 
     def remove(self) -> None:
         """End and delete whatever is left."""
+        self.servers.stop()
         for unit in UNITS:
             units.stop(self.root, unit)
         self._statements(

@@ -48,7 +48,7 @@ def server(
     reason = tsdb.missing()
     if reason:
         pytest.skip(reason)
-    server = tsdb.Server(tmp_path_factory.mktemp("prometheus"), targets=[exporter.target])
+    server = tsdb.Server(tmp_path_factory.mktemp("prometheus"), targets=[exporter.address])
     tsdb.eventually(server, "server")
     yield server
     server.stop()

@@ -6,18 +6,17 @@ It needs the programs ``prometheus`` and ``promtool``; every wait is bounded.
 
 import pathlib
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import requests
 
 from cloudkitty import period
+from cloudkitty.tests.functional import commands
+from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
 
 DAY = datetime(2021, 3, 4, tzinfo=period.UTC)
 
@@ -96,7 +95,7 @@ class Server:
             self._load(source, data)
         config = directory / "prometheus.yml"
         config.write_text(_configuration(targets), encoding="utf-8")
-        port = _free_port()
+        port = commands.free_port()
         self.url = f"http://127.0.0.1:{port}/api/v1"
         self._log = directory / "prometheus.log"
         with self._log.open("wb") as log:
@@ -154,32 +153,15 @@ class Server:
         raise AssertionError(f"Prometheus did not start\n{self._log.read_text()}")
 
 
-class Exporter:
+class Exporter(AnsweringServer):
     """Something to scrape: ``page`` is what it shows now."""
 
     def __init__(self, page: str = "") -> None:
         self.page = page
-        exporter = self
+        super().__init__(self._show)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = exporter.page.encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.target = f"127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _show(self, _: Request) -> Response:
+        return Response(200, self.page.encode(), {"Content-Type": "text/plain; version=0.0.4"})
 
 
 def eventually(server: Server, query: str, *, is_found: bool = True) -> list[dict[str, Any]]:
@@ -200,10 +182,3 @@ def _configuration(targets: Iterable[str]) -> str:
         "scrape_configs:\n"
         f"- {{job_name: test, static_configs: [{{targets: [{listed}]}}]}}\n"
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
