@@ -21,9 +21,13 @@ from cloudkitty.source import sending
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
 from cloudkitty.tests.functional import faulty
 from cloudkitty.tests.functional.faulty import FaultyProxy
+from cloudkitty.tests.functional.gnocchi import GnocchiServer
 from cloudkitty.tests.functional.test_trouble import TROUBLES, Clock
 
 FETCHERS = ("keystone", "gnocchi", "prometheus")
+
+RESOURCE_TYPE = "cloudkitty_trouble_scopes"
+"""Nothing else makes resources of it while these tests look at what there is."""
 
 NAMES = (
     "nobody listens",
@@ -54,8 +58,14 @@ def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
     target = os.environ.get(variable)
     if not target:
         pytest.skip(f"{variable} is not set")
+    if request.param == "gnocchi":
+        resources = GnocchiServer.named()
+        resources.resource_type(RESOURCE_TYPE)
+        resources.resource(RESOURCE_TYPE, {}, project_id="trouble")
     with faulty.in_front_of(target) as proxy:
         yield proxy
+    if request.param == "gnocchi":
+        resources.clear(RESOURCE_TYPE)
 
 
 @pytest.fixture
@@ -81,6 +91,7 @@ def fetcher(proxy: FaultyProxy, conf: cfg.ConfigOpts, request: pytest.FixtureReq
             "gnocchi_auth_type": "basic",
             "gnocchi_user": "admin",
             "gnocchi_endpoint": proxy.url,
+            "resource_types": [RESOURCE_TYPE],
             "timeout": 20,
         },
         "prometheus": {
