@@ -83,7 +83,11 @@ def run_warm(name: str, config: pathlib.Path, *args: str) -> Done:
     """As ``run``, in a fork of this process: what is imported already is not imported again, so
     that many runs take little time."""
     argv = [f"cloudkitty-{name}", "--config-file", str(config), *args]
-    main = importlib.import_module(f"cloudkitty.cli.{name}").main
+    return fork(importlib.import_module(f"cloudkitty.cli.{name}").main, argv)
+
+
+def fork(main: Callable[[], int | None], argv: list[str]) -> Done:
+    """Run a command's entry point with these arguments in a fork of this process."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = multiprocessing.get_context("fork").Process(
             target=_become, args=(main, argv, out.fileno(), err.fileno())

@@ -14,6 +14,7 @@ import cloudkitty
 from cloudkitty import config as configuration
 from cloudkitty.tests import api
 from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.functional import commands
 
 AUTHTOKEN = """\
 [keystone_authtoken]
@@ -59,13 +60,6 @@ workers = 2
 
 def command(config: pathlib.Path, *args: str) -> list[str]:
     return [sys.executable, "-m", "cloudkitty.cli.api", "--config-file", str(config), *args]
-
-
-def run(config: pathlib.Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run the command, which is expected to give up by itself."""
-    return subprocess.run(
-        command(config, *args), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 class LiveApi:
@@ -117,19 +111,10 @@ def client_of(server: LiveApi, version: str) -> Any:
 
 def shell(server: LiveApi, version: str, words: str) -> str:
     """Run a command of the client as from a shell, and return what it prints."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from cloudkittyclient.shell import main; sys.exit(main(sys.argv[1:]))",
-            *("--os-rating-api-version", version),
-            *("--os-auth-type", "cloudkitty-noauth", "--os-endpoint", server.url),
-            *words.split(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    from cloudkittyclient import shell
+
+    options = ["--os-rating-api-version", version, "--os-auth-type", "cloudkitty-noauth"]
+    argv = ["cloudkitty", *options, "--os-endpoint", server.url, *words.split()]
+    done = commands.fork(lambda: shell.main(argv[1:]), argv)
+    assert done.code == 0, done.err
+    return done.out

@@ -18,11 +18,11 @@ import pytest
 import requests
 
 from cloudkitty.db.engine import Database
+from cloudkitty.tests.functional import commands
 from cloudkitty.tests.functional.live import (
     ROOT,
     LiveApi,
     client_of,
-    run,
     seeded,
     shell,
     write_configuration,
@@ -91,12 +91,17 @@ def test_it_follows_its_configuration_when_told(
     assert server.stop() == 0
 
 
-def _one_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("cloudkitty-api: ")
+def run(config: pathlib.Path, *args: str) -> commands.Done:
+    """Start the server, which is expected to give up by itself."""
+    return commands.run_warm("api", config, *args)
+
+
+def _one_line(done: commands.Done, *words: str) -> None:
+    assert done.code == 1
+    assert done.err.count("\n") == 1, done.err
+    assert done.err.startswith("cloudkitty-api: ")
     for word in words:
-        assert word in done.stderr
+        assert word in done.err
 
 
 def test_a_port_in_use(config: pathlib.Path) -> None:
@@ -115,16 +120,16 @@ def test_a_database_that_is_not_there(config: pathlib.Path, tmp_path: pathlib.Pa
     write_configuration(tmp_path, "mysql://nobody:secret@127.0.0.1:9/nothing")
     done = run(config)
     _one_line(done, "[database] connection", "127.0.0.1:9")
-    assert "secret" not in done.stderr
+    assert "secret" not in done.err
 
 
 def test_a_metrics_file_that_is_wrong(config: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (tmp_path / "metrics.yml").write_text("metrics: {cpu: {unit: 1, colour: red}}\n")
     done = run(config)
-    assert done.returncode == 1
-    assert all(line.startswith("cloudkitty-api: ") for line in done.stderr.splitlines())
-    assert len(done.stderr.splitlines()) == 2
-    assert "colour" in done.stderr
+    assert done.code == 1
+    assert all(line.startswith("cloudkitty-api: ") for line in done.err.splitlines())
+    assert len(done.err.splitlines()) == 2
+    assert "colour" in done.err
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,7 @@ def test_a_wrong_configuration(config: pathlib.Path, line: str, words: str) -> N
 
 
 def test_unknown_arguments_are_a_usage_error(config: pathlib.Path) -> None:
-    assert run(config, "--colour").returncode == 2
+    assert run(config, "--colour").code == 2
 
 
 def test_other_servers_find_the_application(config: pathlib.Path) -> None:
