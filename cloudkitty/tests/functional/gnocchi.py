@@ -3,14 +3,14 @@
 with ``auth_mode = basic``): making resource types, resources and measures in it."""
 
 import datetime
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytest
 import requests
 from oslo_config import cfg
+
+from cloudkitty.tests.functional import peers
 
 GROUPS = ("collector_gnocchi", "fetcher_gnocchi")
 
@@ -29,10 +29,7 @@ class GnocchiServer:
     @classmethod
     def named(cls) -> "GnocchiServer":
         """Return the server for tests, or skip."""
-        url = os.environ.get("CLOUDKITTY_TEST_GNOCCHI")
-        if not url:
-            pytest.skip("no Gnocchi: CLOUDKITTY_TEST_GNOCCHI is not set")
-        return cls(url)
+        return cls(peers.named("GNOCCHI"))
 
     def configure(self, conf: cfg.ConfigOpts) -> None:
         for group in GROUPS:

@@ -89,11 +89,11 @@ class LiveApi:
             raise
 
 
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+def seeded(tmp_path_factory: pytest.TempPathFactory, databases: TestServer) -> Iterator[LiveApi]:
     """Yield a server with the usage of ``cloudkitty.tests.api``."""
     directory = tmp_path_factory.mktemp("live")
     conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
+    database = databases.fresh(conf, directory)
     api.seed(api.context(conf, database, directory))
     server = LiveApi(write_configuration(directory, database.url))
     yield server

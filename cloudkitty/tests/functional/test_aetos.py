@@ -6,7 +6,6 @@ Prometheus. Between them stands a small proxy that does what Aetos does: it lets
 the token of an administrator pass.
 """
 
-import os
 import urllib.parse
 import uuid
 from collections.abc import Iterator
@@ -22,9 +21,9 @@ from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
 from cloudkitty.period import Period
-from cloudkitty.tests.functional import tsdb
+from cloudkitty.tests.functional import peers, tsdb
 from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
-from cloudkitty.tests.functional.test_api_auth import KEYSTONE, PASSWORDS, PROJECTS, Identity
+from cloudkitty.tests.functional.test_api_auth import PASSWORDS, PROJECTS, Identity
 from cloudkitty.tests.functional.test_prometheus import definition
 
 HOUR = Period.of(tsdb.DAY, 3600)
@@ -98,10 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tsdb.Server]:
 
 @pytest.fixture(scope="module")
 def keystone() -> Keystone:
-    url = os.environ.get(KEYSTONE)
-    if not url:
-        pytest.skip(f"no Keystone: {KEYSTONE} is not set to the URL of its v3 API")
-    return Keystone(url)
+    return Keystone(peers.named("KEYSTONE"))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from cloudkitty.db.engine import Database
+from cloudkitty.tests.databases import TestServer
 from cloudkitty.tests.functional import commands
 from cloudkitty.tests.functional.live import (
     ROOT,
@@ -40,9 +41,9 @@ def config(sqlite_database: Database, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+def live(tmp_path_factory: pytest.TempPathFactory, sqlite_server: TestServer) -> Iterator[LiveApi]:
     """One server for all tests that only talk to it; what they create has names of their own."""
-    yield from seeded(tmp_path_factory)
+    yield from seeded(tmp_path_factory, sqlite_server)
 
 
 def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> None:

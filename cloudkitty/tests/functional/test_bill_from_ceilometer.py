@@ -3,7 +3,6 @@
 commands that an operator runs; every amount is worked out by hand below."""
 
 import datetime
-import os
 import pathlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import requests
 from cloudkitty import money, period
 from cloudkitty.rating.hashmap.records import NewThreshold
 from cloudkitty.rating.hashmap.rules import RuleType
-from cloudkitty.tests.functional import billing, commands
+from cloudkitty.tests.functional import billing, commands, peers
 from cloudkitty.tests.functional.billing import Bill
 from cloudkitty.tests.functional.live import LiveApi
 
@@ -181,9 +180,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    url = os.environ.get("CLOUDKITTY_TEST_CEILOMETER")
-    if not url:
-        pytest.skip("no metering API: CLOUDKITTY_TEST_CEILOMETER is not set")
+    url = peers.named("CEILOMETER")
     site = Site(url, tmp_path_factory.mktemp("bill"))
     yield site
     site.service.close()

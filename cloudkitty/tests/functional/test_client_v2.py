@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from cloudkitty.period import UTC
+from cloudkitty.tests.databases import TestServer
 from cloudkitty.tests.functional.live import LiveApi, client_of, seeded, shell
 
 JANUARY = {
@@ -19,8 +20,8 @@ SHELL_JANUARY = "-b 2026-01-01T00:00:00Z -e 2026-02-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    yield from seeded(tmp_path_factory)
+def live(tmp_path_factory: pytest.TempPathFactory, sqlite_server: TestServer) -> Iterator[LiveApi]:
+    yield from seeded(tmp_path_factory, sqlite_server)
 
 
 @pytest.fixture

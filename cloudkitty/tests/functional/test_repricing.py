@@ -141,10 +141,9 @@ def watch(site: Site, seconds: float = commands.BOUND) -> Iterator[tuple[Decimal
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path: pathlib.Path, sqlite_server: TestServer) -> Iterator[Site]:
     conf = configuration.load([], config_files=[])
-    server = TestServer("sqlite", tmp_path_factory.mktemp("template"))
-    site = Site(tmp_path, server.fresh(conf, tmp_path), HOURS)
+    site = Site(tmp_path, sqlite_server.fresh(conf, tmp_path), HOURS)
     yield site
     site.server.stop()
     site.database.dispose()
