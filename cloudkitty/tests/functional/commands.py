@@ -147,7 +147,7 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def stop(process: "subprocess.Popen[bytes]", seconds: float = 30) -> int:
+def stop(process: "subprocess.Popen[bytes]", seconds: float = BOUND) -> int:
     """Tell a daemon to end, and return its exit code."""
     process.terminate()
     return process.wait(seconds)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
 
-BOUND = 30
+BOUND = 120
 
 
 class Identity:

@@ -83,7 +83,7 @@ class LiveApi:
         """End it as an init system does, and return its exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(timeout=30)
+            return self.process.wait(commands.BOUND)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

@@ -49,7 +49,7 @@ class Gate(AnsweringServer):
             return Response(401, b"{}")
         if "admin" not in roles:
             return Response(403, b"{}")
-        answer = requests.get(f"{self._origin}{asked.path}", timeout=30)
+        answer = requests.get(f"{self._origin}{asked.path}", timeout=60)
         return Response(answer.status_code, answer.content)
 
 
@@ -63,7 +63,7 @@ class Keystone(Identity):
     def roles(self, token: str) -> list[str] | None:
         """The names of the roles in a token, ``None`` when it is not good."""
         headers = {**self._admin, "X-Subject-Token": token}
-        answer = requests.get(f"{self.url}/auth/tokens", headers=headers, timeout=30)
+        answer = requests.get(f"{self.url}/auth/tokens", headers=headers, timeout=60)
         if answer.status_code != 200:
             return None
         return [role["name"] for role in answer.json()["token"]["roles"]]
@@ -71,14 +71,14 @@ class Keystone(Identity):
     def create(self, kind: str, **body: object) -> str:
         """Make a thing and return its id."""
         answer = requests.post(
-            f"{self.url}/{kind}s", json={kind: body}, headers=self._admin, timeout=30
+            f"{self.url}/{kind}s", json={kind: body}, headers=self._admin, timeout=60
         )
         answer.raise_for_status()
         return str(answer.json()[kind]["id"])
 
     def delete(self, kind: str, identifier: str) -> None:
         path = f"{self.url}/{kind}s/{identifier}"
-        requests.delete(path, headers=self._admin, timeout=30).raise_for_status()
+        requests.delete(path, headers=self._admin, timeout=60).raise_for_status()
 
 
 @pytest.fixture(scope="module")

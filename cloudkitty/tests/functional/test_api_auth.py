@@ -262,7 +262,7 @@ class Identity:
                 "scope": project if scope is None else scope,
             }
         }
-        answer = requests.post(f"{self.url}/auth/tokens", json=body, timeout=30)
+        answer = requests.post(f"{self.url}/auth/tokens", json=body, timeout=60)
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"]
 

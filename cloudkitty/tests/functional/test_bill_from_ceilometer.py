@@ -206,10 +206,10 @@ def test_the_api_answers_what_was_worked_out_by_hand(site: Site, bill: Bill) -> 
     try:
         for (project, metric), (_, price) in bill.items():
             asked = {**window, "tenant_id": project, "service": metric}
-            answer = requests.get(f"{api.url}/v1/report/total", params=asked, timeout=30)
+            answer = requests.get(f"{api.url}/v1/report/total", params=asked, timeout=60)
             assert (project, metric, money.amount(answer.json())) == (project, metric, price)
         asked = {**window, "all_tenants": "true"}
-        answer = requests.get(f"{api.url}/v1/report/total", params=asked, timeout=30)
+        answer = requests.get(f"{api.url}/v1/report/total", params=asked, timeout=60)
         # 0.2 + 0.0045 + 0.015 + 0.6225 = 0.842 and 0.045 + 0.00125 + 0.0025 + 0.29 = 0.33875.
         assert money.amount(answer.json()) == Decimal("1.18075")
     finally:

@@ -63,7 +63,7 @@ class Cloud:
                 }
                 for time, value in values.items()
             ],
-            timeout=30,
+            timeout=60,
         )
         assert answer.status_code == 201, answer.text
 

@@ -95,7 +95,7 @@ def test_nothing_found_is_said_by_the_command(live: LiveApi) -> None:
 
 def test_an_answer_without_a_known_length_is_complete(live: LiveApi) -> None:
     url = f"{live.url}/v2/dataframes?begin=2026-01-01&end=2026-02-01&limit=100000"
-    answer = requests.get(url, headers={"Accept": "text/csv"}, timeout=30)
+    answer = requests.get(url, headers={"Accept": "text/csv"}, timeout=60)
     assert answer.headers["Transfer-Encoding"] == "chunked"
     assert len(answer.text.splitlines()) == 5
-    assert requests.head(url, timeout=30).content == b""
+    assert requests.head(url, timeout=60).content == b""

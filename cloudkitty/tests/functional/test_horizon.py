@@ -41,7 +41,7 @@ def token(identity: str, user: str, password: str, project: str) -> tuple[str, s
             "scope": {"project": {"name": project, "domain": {"id": "default"}}},
         }
     }
-    answer = requests.post(f"{identity}/auth/tokens", json=body, timeout=30)
+    answer = requests.post(f"{identity}/auth/tokens", json=body, timeout=60)
     answer.raise_for_status()
     return answer.headers["X-Subject-Token"], answer.json()["token"]["project"]["id"]
 
@@ -90,7 +90,7 @@ def usage(service: LiveApi, identity: str) -> str:
         f"{service.url}/v2/dataframes",
         json={"dataframes": [{"period": period, "usage": used}]},
         headers={"X-Auth-Token": admin},
-        timeout=30,
+        timeout=60,
     )
     assert posted.status_code == 204, posted.text
     return demo

@@ -219,11 +219,11 @@ def test_a_collector_is_disabled_and_enabled_while_the_daemon_runs(sqlite_site: 
 
     def set_state(enabled: bool) -> None:
         url = f"{api.url}/v1/collector/states/csv"
-        answer = requests.put(url, json={"enabled": enabled}, timeout=30)
+        answer = requests.put(url, json={"enabled": enabled}, timeout=60)
         assert answer.json() == {"name": "csv", "enabled": enabled}
 
     def is_waiting() -> bool:
-        answer = requests.get(f"{api.url}/v2/scope", timeout=30)
+        answer = requests.get(f"{api.url}/v2/scope", timeout=60)
         said = [one["last_error"] or "" for one in answer.json().get("results", ())]
         return len(said) == SCOPES and all("PUT /v1/collector/states/csv" in one for one in said)
 
@@ -255,7 +255,7 @@ def test_the_api_answers_while_the_daemon_writes_the_same_file(sqlite_site: Site
             done = False
             while not done:
                 done = sqlite_site.is_done()
-                answer = requests.get(f"{api.url}/v1/report/total?{question}", timeout=30)
+                answer = requests.get(f"{api.url}/v1/report/total?{question}", timeout=60)
                 assert answer.status_code == 200, answer.text
                 answers.append(money.amount(answer.json()))
                 assert len(answers) < 10_000, sqlite_site.log.read_text()

@@ -113,7 +113,7 @@ def test_the_memory_of_this_machine(conf: cfg.ConfigOpts) -> None:
     conf.set_override("prometheus_url", f"{url}/api/v1", "collector_prometheus")
     query = {"query": 'timestamp(node_memory_MemTotal_bytes{project_id="demo"})'}
     deadline = time.monotonic() + 60
-    while not (found := requests.get(f"{url}/api/v1/query", query, timeout=30).json())["data"][
+    while not (found := requests.get(f"{url}/api/v1/query", query, timeout=60).json())["data"][
         "result"
     ]:
         assert time.monotonic() < deadline, "the node exporter is not scraped"

@@ -88,7 +88,7 @@ class Site:
         self._mapping = made.mapping_id
 
     def get(self, noun: str, **arguments: Any) -> Any:
-        answer = requests.get(f"{self.server.url}/v2/{noun}", params=arguments, timeout=30)
+        answer = requests.get(f"{self.server.url}/v2/{noun}", params=arguments, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json(parse_float=Decimal)
 
@@ -102,7 +102,7 @@ class Site:
             "mode": "rate",
             **more,
         }
-        answer = requests.post(f"{self.server.url}/v2/task/reprocesses", json=body, timeout=30)
+        answer = requests.post(f"{self.server.url}/v2/task/reprocesses", json=body, timeout=60)
         assert (answer.status_code, answer.json()) == (202, {})
 
     def tasks(self) -> list[Any]:

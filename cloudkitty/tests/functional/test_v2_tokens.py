@@ -86,7 +86,7 @@ def tokens() -> Tokens:
     identity = Identity(url)
     admin, member = identity.token("admin"), identity.token("demo")
     headers = {"X-Auth-Token": member, "X-Subject-Token": member}
-    told = requests.get(f"{identity.url}/auth/tokens", headers=headers, timeout=30).json()["token"]
+    told = requests.get(f"{identity.url}/auth/tokens", headers=headers, timeout=60).json()["token"]
     assert "admin" not in [role["name"] for role in told["roles"]]
     return Tokens(identity, admin, member, told["project"]["id"])
 

@@ -20,8 +20,6 @@ from cloudkitty.tests.functional.answering import AnsweringServer, Request, Resp
 
 DAY = datetime(2021, 3, 4, tzinfo=period.UTC)
 
-_BOUND = 60
-
 
 def missing() -> str | None:
     """Why no server can be started, ``None`` when one can."""
@@ -116,7 +114,7 @@ class Server:
     def query(self, text: str, at: float | None = None) -> list[dict[str, Any]]:
         """What the server itself answers."""
         fields = {"query": text} | ({} if at is None else {"time": str(at)})
-        answer = requests.post(f"{self.url}/query", data=fields, timeout=30)
+        answer = requests.post(f"{self.url}/query", data=fields, timeout=60)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
@@ -124,7 +122,7 @@ class Server:
     def stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(_BOUND)
+            self._process.wait(commands.BOUND)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -141,12 +139,12 @@ class Server:
         assert done.returncode == 0, done.stderr
 
     def _wait(self, ready: str) -> None:
-        deadline = time.monotonic() + _BOUND
+        deadline = time.monotonic() + commands.BOUND
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if requests.get(ready, timeout=5).status_code == 200:
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:
                 pass
             time.sleep(0.02)
         self.stop()
@@ -166,7 +164,7 @@ class Exporter(AnsweringServer):
 
 def eventually(server: Server, query: str, *, is_found: bool = True) -> list[dict[str, Any]]:
     """What the server answers as soon as it answers anything, or nothing."""
-    deadline = time.monotonic() + _BOUND
+    deadline = time.monotonic() + commands.BOUND
     while time.monotonic() < deadline:
         found = server.query(query)
         if bool(found) == is_found:
