@@ -14,9 +14,9 @@ from cloudkitty.db.engine import Database
 from cloudkitty.db.models import modules_state, scopes
 from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.tests.functional.faults import points, refusals
-from cloudkitty.tests.functional.faults.child import Inside
+from cloudkitty.tests.functional.faults.child import BOUND, Inside
 from cloudkitty.tests.functional.faults.conftest import Trial
-from cloudkitty.tests.functional.faults.servers import Server
+from cloudkitty.tests.functional.faults.servers import DEADLOCK_SECONDS, Server
 from cloudkitty.tests.functional.faults.site import LONG
 from cloudkitty.tests.functional.faults.test_database_away import close_connections
 
@@ -45,7 +45,8 @@ def test_a_statement_fails(trial: Trial, fault: str, nth: int) -> None:
     with trial.site.worker(lambda inside: points.at("after closing runs", arm, nth)) as worker:
         trial.recovers(fault, worker)
     complaints = trial.site.complaints()
-    assert len(complaints) <= 1, complaints
+    # Of two scopes, each succeeds when it is tried alone; an hour's second batch is a single one.
+    assert len(complaints) == (nth % 2 == 0), complaints
 
 
 class Rival:
@@ -58,6 +59,7 @@ class Rival:
         rows = [{"name": f"m{n}", "state": False, "revision": 0} for n in range(500)]
         self._connection.execute(modules_state.insert(), rows)
         self._connection.execute(sa.select(models.runs).with_for_update()).all()
+        self._database = database
         self._waiting = threading.Thread(target=self._lock_scopes)
 
     def _lock_scopes(self) -> None:
@@ -66,27 +68,40 @@ class Rival:
     def lock_scopes(self) -> None:
         """Ask for the locks that the worker has, long enough ago to be no suspect any more."""
         self._waiting.start()
-        time.sleep(1.3)
+        waiting = {
+            "mysql": "SELECT count(*) FROM information_schema.innodb_trx "
+            "WHERE trx_state = 'LOCK WAIT'",
+            "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+        }[self._database.dialect]
+        deadline = time.monotonic() + BOUND
+        while not self._count(waiting):
+            assert time.monotonic() < deadline, "nobody waits for a lock"
+            time.sleep(0.02)
+        time.sleep(2 * DEADLOCK_SECONDS)
+
+    def _count(self, statement: str) -> int:
+        with self._database.reader() as connection:
+            return int(connection.scalar(sa.text(statement)))
 
     def end(self) -> None:
-        self._waiting.join(30)
+        self._waiting.join(BOUND)
         assert not self._waiting.is_alive(), "nobody has solved the deadlock"
         self._transaction.rollback()
         self._connection.close()
 
 
-@on_servers
-def test_two_transactions_lock_in_different_order(trial: Trial) -> None:
-    site = trial.site
+def test_two_transactions_lock_in_different_order(breakable: Trial) -> None:
+    site = breakable.site
     with site.worker(lambda inside: points.at("after locking the scopes", inside.hold)) as worker:
         worker.await_point()
         rival = Rival(site.database)
         rival.lock_scopes()
         worker.go()
         rival.end()
-        trial.over()
-        trial.recovers("deadlock with another connection", worker)
-    assert len(site.complaints()) <= 1
+        breakable.over()
+        breakable.recovers("deadlock with another connection", worker)
+    # Of two scopes, each succeeds when it is tried alone.
+    assert site.complaints() == []
 
 
 @on_sqlite
@@ -94,14 +109,14 @@ def test_another_process_holds_the_write_lock_too_long(trial: Trial) -> None:
     site = trial.site
 
     def prepare(inside: Inside) -> None:
-        engine.SQLITE_BUSY_SECONDS = 1
+        engine.SQLITE_BUSY_SECONDS = 0.2  # type: ignore[assignment]
         points.at("after rating", inside.hold)
 
     with site.worker(prepare) as worker:
         worker.await_point()
         with site.database.writer():
             worker.go()
-            _await_complaint(trial)
+            site.await_complaint()
         trial.over()
         trial.recovers("write lock held too long", worker)
     assert len(site.complaints()) == 1
@@ -121,7 +136,7 @@ def test_the_disk_is_full(trial: Trial) -> None:
             refusals.raising_while(flag, refusals.FULL[site.database.dialect])
 
     with site.worker(prepare) as worker:
-        _await_complaint(trial)
+        site.await_complaint()
         flag.unlink()
         trial.over()
         trial.recovers("disk full", worker)
@@ -141,7 +156,7 @@ def test_a_file_is_read_only(trial: Trial) -> None:
         refusals.read_only_while(flag)
 
     with site.worker(prepare) as worker:
-        _await_complaint(trial)
+        site.await_complaint()
         flag.unlink()
         trial.over()
         trial.recovers("database read-only", worker)
@@ -173,7 +188,7 @@ def test_a_server_is_read_only(breakable: Trial, own_server: Server) -> None:
             _execute(own_server, on)
             close_connections(site.database)
             worker.go()
-            _await_complaint(breakable)
+            site.await_complaint()
             _execute(own_server, off)
             # Whoever has come meanwhile keeps what it was told.
             close_connections(site.database)
@@ -202,10 +217,3 @@ def _use_small_pages(path: pathlib.Path) -> None:
         connection.execute(f"PRAGMA {statement}")
     connection.execute("VACUUM")
     connection.close()
-
-
-def _await_complaint(trial: Trial) -> None:
-    deadline = time.monotonic() + 60
-    while not trial.site.complaints():
-        assert time.monotonic() < deadline, trial.site.said()
-        time.sleep(0.02)

@@ -2,6 +2,7 @@
 """Workers that own the same scopes: because nobody locks, or because a lock was given away."""
 
 import contextlib
+import time
 
 import pytest
 
@@ -25,14 +26,6 @@ def give_locks_to_all(_inside: Inside) -> None:
     PartLocks.__call__ = lambda _self, _part: contextlib.nullcontext(True)  # type: ignore
 
 
-def freezing(point: str):
-    def prepare(inside: Inside) -> None:
-        give_locks_to_all(inside)
-        points.at(point, inside.freeze)
-
-    return prepare
-
-
 def test_two_workers_own_every_scope(trial: Trial) -> None:
     site = trial.site
     with site.worker(give_locks_to_all) as first, site.worker(give_locks_to_all) as second:
@@ -41,11 +34,13 @@ def test_two_workers_own_every_scope(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("point", MOMENTS, ids=lambda point: point.replace(" ", "_"))
-def test_a_paused_worker_wakes_after_its_work_was_done(trial: Trial, point: str) -> None:
+def test_a_paused_worker_wakes_after_its_lock_was_given_away(trial: Trial, point: str) -> None:
     site = trial.site
-    with site.worker(freezing(point)) as first:
+    with site.worker(lambda inside: points.at(point, inside.freeze)) as first:
         first.await_point()
-        with site.worker(give_locks_to_all) as second:
+        # Who hears nothing of a worker for long takes it for dead.
+        site.set_locks("given away")
+        with site.worker() as second:
             site.await_end(second)
         first.thaw()
         trial.over()
@@ -57,10 +52,18 @@ def test_a_paused_worker_wakes_after_its_work_was_done(trial: Trial, point: str)
 @pytest.mark.parametrize("point", IN_TRANSACTION, ids=lambda point: point.replace(" ", "_"))
 def test_a_worker_is_paused_in_its_transaction(trial: Trial, point: str) -> None:
     site = trial.site
-    with site.worker(freezing(point)) as first:
+
+    def prepare(inside: Inside) -> None:
+        give_locks_to_all(inside)
+        points.at("before a round", inside.tell, 1)
+
+    with site.worker(lambda inside: points.at(point, inside.freeze)) as first:
         first.await_point()
-        with site.worker(give_locks_to_all) as second:
-            site.let_run(1)
+        with site.worker(prepare) as second:
+            second.await_point()
+            # A chance for it to do what it should not.
+            time.sleep(0.2)
+            assert not site.is_done(), "locked rows were written"
             first.thaw()
             trial.over()
             trial.recovers("paused in a transaction", first, second)
