@@ -16,7 +16,6 @@ from cloudkitty.db.engine import Database
 from cloudkitty.processor import build, once
 from cloudkitty.processor.locks import PartLocks
 from cloudkitty.tests.databases import TestServer
-from cloudkitty.tests.functional.faults import report
 from cloudkitty.tests.functional.faults.child import Child
 from cloudkitty.tests.functional.faults.servers import SERVERS, Server, place
 from cloudkitty.tests.functional.faults.site import Ledger, Site, Verdict
@@ -47,20 +46,6 @@ def rated_alone(
 def undisturbed(sqlite_server: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """What every ledger should come to."""
     return rated_alone(sqlite_server, tmp_path_factory.mktemp("undisturbed"), lambda _site: None)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each fault has left behind."""
-    found = [
-        json.loads(value)
-        for outcome in ("passed", "failed")
-        for done in terminalreporter.getreports(outcome)
-        for name, value in done.user_properties
-        if name == "fault" and done.when == "call"
-    ]
-    if found:
-        terminalreporter.section("faults")
-        terminalreporter.write(report.table(found))
 
 
 class Trial:

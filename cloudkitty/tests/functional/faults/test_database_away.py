@@ -36,9 +36,10 @@ def try_in_vain(trial: Trial, worker: Child) -> None:
 
 
 def said_once(trial: Trial) -> None:
-    """Make sure that just the database was complained of, and once."""
+    """Make sure that just the database was complained of, once, and that it came back, once."""
     [complaint] = trial.site.complaints()
     assert "the database is not to be had; trying again" in complaint
+    assert trial.site.said().count("the database is to be had again") == 1
 
 
 def close_connections(database: Database) -> int:
