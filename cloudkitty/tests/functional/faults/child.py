@@ -24,7 +24,7 @@ from cloudkitty.processor import build, service
 from cloudkitty.processor.rounds import Rounds
 from cloudkitty.processor.worker import Clock, Retry
 
-BOUND = 60
+BOUND = 90
 """Seconds after which whatever is waited for has failed."""
 
 

@@ -36,6 +36,16 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
 }
 """In the order in which a period comes across them."""
 
+IN_TRANSACTION = (
+    "after locking the scopes",
+    "after inserting series",
+    "after closing runs",
+    "after inserting runs",
+    "after moving the horizon",
+    "before the commit",
+)
+"""The points at which rows of scopes are locked."""
+
 BEGINNING: dict[str, tuple[Any, str, bool]] = {"before a round": (Rounds, "run", BEFORE)}
 """Comes once a round, whatever there is to rate."""
 

@@ -22,8 +22,6 @@ MOMENTS = (
     else ("after collecting", "after inserting runs", "before the commit", "between periods")
 )
 
-IN_TRANSACTION = ("after inserting runs", "before the commit")
-
 
 def holding(point: str) -> Callable[[Inside], None]:
     return lambda inside: points.at(point, inside.hold)
@@ -72,7 +70,7 @@ def test_the_server_ends_its_connections(breakable: Trial, point: str) -> None:
         breakable.over()
         worker.go()
         breakable.recovers("connection closed by the server", worker)
-    if point in IN_TRANSACTION:
+    if point in points.IN_TRANSACTION:
         said_once(breakable)
     else:
         assert site.complaints() == []

@@ -18,7 +18,6 @@ from cloudkitty.tests.functional.faults.child import BOUND, Inside
 from cloudkitty.tests.functional.faults.conftest import Trial
 from cloudkitty.tests.functional.faults.servers import DEADLOCK_SECONDS, Server
 from cloudkitty.tests.functional.faults.site import LONG
-from cloudkitty.tests.functional.faults.test_database_away import close_connections
 
 BATCHES = range(1, 25) if LONG else (points.BATCH, points.BATCH + 1)
 """A batch of two scopes, which is tried in halves, and one of a single scope."""
@@ -166,18 +165,22 @@ def test_a_file_is_read_only(trial: Trial) -> None:
 def test_a_server_is_read_only(breakable: Trial, own_server: Server) -> None:
     site = breakable.site
     name = sa.engine.make_url(site.database.url).database
+    # Connections that there are already must refuse, too: to end them would be another fault.
     on, off = {
-        "mysql": ("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"),
+        "mysql": (["SET GLOBAL read_only = 1"], ["SET GLOBAL read_only = 0"]),
         "postgresql": (
-            f"ALTER DATABASE {name} SET default_transaction_read_only = on",
-            f"ALTER DATABASE {name} RESET default_transaction_read_only",
+            ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"],
+            ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"],
         ),
     }[own_server.dialect]
     everything = site.database.url
     if own_server.dialect == "mysql":
         # Root may write all the same.
-        _execute(own_server, "CREATE OR REPLACE USER writer@'127.0.0.1'")
-        _execute(own_server, f"GRANT ALL ON {name}.* TO writer@'127.0.0.1'")
+        _execute(
+            own_server,
+            "CREATE OR REPLACE USER writer@'127.0.0.1'",
+            f"GRANT ALL ON {name}.* TO writer@'127.0.0.1'",
+        )
         writer = sa.engine.make_url(everything).set(username="writer")
         site.conf.set_override(
             "connection", writer.render_as_string(hide_password=False), "database"
@@ -185,28 +188,28 @@ def test_a_server_is_read_only(breakable: Trial, own_server: Server) -> None:
     try:
         with site.worker(lambda inside: points.at("after inserting runs", inside.hold)) as worker:
             worker.await_point()
-            _execute(own_server, on)
-            close_connections(site.database)
+            _execute(own_server, *on)
             worker.go()
             site.await_complaint()
-            _execute(own_server, off)
-            # Whoever has come meanwhile keeps what it was told.
-            close_connections(site.database)
+            worker.await_rounds(2)
+            _execute(own_server, *off)
             breakable.over()
             breakable.recovers("database read-only", worker)
     finally:
-        _execute(own_server, off)
-    assert len(site.complaints()) == 1
+        _execute(own_server, *off)
+    [complaint] = site.complaints()
+    assert "read-only" in complaint
 
 
-def _execute(server: Server, statement: str) -> None:
+def _execute(server: Server, *statements: str) -> None:
     from cloudkitty import config
 
     conf = config.load([], config_files=[])
     conf.set_override("connection", server.url, "database")
     database = Database(conf)
     with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.exec_driver_sql(statement)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
     database.dispose()
 
 

@@ -13,12 +13,14 @@ from cloudkitty.tests.functional.faults.conftest import Trial
 from cloudkitty.tests.functional.faults.site import LONG
 
 MOMENTS = (
-    tuple(points.POINTS)
+    tuple(point for point in points.POINTS if point not in points.IN_TRANSACTION)
     if LONG
     else ("after collecting", "after rating", "after reserving keys", "after the commit")
 )
 
-IN_TRANSACTION = ("after locking the scopes", "before the commit")
+MOMENTS_IN_TRANSACTION = (
+    points.IN_TRANSACTION if LONG else ("after locking the scopes", "before the commit")
+)
 
 
 def give_locks_to_all(_inside: Inside) -> None:
@@ -49,7 +51,7 @@ def test_a_paused_worker_wakes_after_its_lock_was_given_away(trial: Trial, point
     assert site.complaints() == []
 
 
-@pytest.mark.parametrize("point", IN_TRANSACTION, ids=lambda point: point.replace(" ", "_"))
+@pytest.mark.parametrize("point", MOMENTS_IN_TRANSACTION, ids=lambda point: point.replace(" ", "_"))
 def test_a_worker_is_paused_in_its_transaction(trial: Trial, point: str) -> None:
     site = trial.site
 
