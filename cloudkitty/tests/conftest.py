@@ -11,6 +11,7 @@ from oslo_config import cfg
 from cloudkitty import config
 from cloudkitty.db.engine import Database
 from cloudkitty.tests.databases import DIALECTS, TestServer, TestServers, missing
+from cloudkitty.tests.functional.faults.report import table, told
 
 
 @pytest.fixture
@@ -66,7 +67,12 @@ def sqlite_database(
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests each kind of database had, and how many were skipped."""
+    """Say what each fault of the fault matrix has left behind, how many tests each kind of database
+    had, and how many were skipped."""
+    faults = told(terminalreporter)
+    if faults:
+        terminalreporter.section("faults")
+        terminalreporter.write(table(faults))
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
