@@ -377,15 +377,17 @@ ORCHESTRATOR: Options = [
         "coordination_url",
         secret=True,
         default="file://$state_path/locks",
-        help="Lock service shared by all processors; must be reachable from every host when "
-        "there are several. Locks save work, they do not keep the ledger right: it does itself.",
+        help="Coordination service by which the workers of all hosts share the scopes, as a URL of "
+        "the library tooz: with file, redis, etcd3+http or zookeeper workers know of each other, "
+        "mysql and postgresql have locks alone. Must be reachable from every host when there are "
+        "several. It saves work, and does not keep the ledger right: that does itself.",
     ),
     cfg.IntOpt(
         "max_workers",
-        min=1,
+        min=0,
         default=multiprocessing.cpu_count(),
         sample_default="<CPU count>",
-        help="Worker processes of cloudkitty-processor.",
+        help="Worker processes of cloudkitty-processor on this host; with 0 it rates nothing.",
     ),
     cfg.IntOpt(
         "max_threads",
@@ -527,6 +529,9 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         "oslo_db.sqlalchemy.exc_filters=CRITICAL",
         "keystoneauth.session=ERROR",
         "stevedore.named=ERROR",
+        # Whether the coordination service is there is told once, and not with each beat of a heart.
+        "tooz=CRITICAL",
+        "kazoo=CRITICAL",
         # More connections at a time than are kept is no news either.
         "urllib3.connectionpool=ERROR",
     ]

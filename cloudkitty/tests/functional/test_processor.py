@@ -11,6 +11,7 @@ from oslo_db.exception import DBConnectionError
 from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import FetchError
+from cloudkitty.processor.sharing import LockedParts
 from cloudkitty.rating.base import RatingError
 from cloudkitty.storage.base import StorageError
 from cloudkitty.tests.bench import Bench
@@ -217,7 +218,7 @@ def test_every_part_of_the_scopes_is_rated_once(conf, sqlite_database) -> None:
         taken.append(part)
         return Entered(part != 1)
 
-    bench.rounds = bench.rounds_of(parts=3, first_part=2, lock=lock)
+    bench.rounds = bench.rounds_of(share=LockedParts(3, 2, lock))
     bench.rounds.run()
     assert taken == [2, 0, 1]
     missing = 30 - len(bench.rated())

@@ -19,6 +19,7 @@ from oslo_config import cfg
 
 from cloudkitty.cli import common
 from cloudkitty.processor import build, service
+from cloudkitty.processor.crashes import Crashes
 from cloudkitty.processor.worker import Clock
 
 BOUND = 60
@@ -137,7 +138,7 @@ def _work(
     service.PAUSE_SECONDS = pace.pause
     service.IDLE_SECONDS = pace.idle
     prepare()
-    worker = service.ProcessorWorker(0, conf, None)
+    worker = service.ProcessorWorker(0, conf, None, Crashes())
 
     def await_stop() -> None:
         os.read(stop, 1)
