@@ -162,11 +162,11 @@ class Coordination:
             LOG.warning("%s: %s; %s", OPTION, reason, meanwhile)
         self._lost.add(what)
 
-    def found(self, what: str) -> None:
+    def found(self, *what: str) -> None:
         """Log that the service tells everything again, if it did not."""
-        if self._lost == {what}:
+        if self._lost and self._lost <= {*what}:
             LOG.info("%s: the service answers again", OPTION)
-        self._lost.discard(what)
+        self._lost.difference_update(what)
 
     def close(self) -> None:
         """Take leave of the service if it is there."""

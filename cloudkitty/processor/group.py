@@ -51,6 +51,7 @@ class GroupShare:
         self._locks: dict[int, Any] = {}
         self._question: concurrent.futures.Future[frozenset[bytes]] | None = None
         self._asked_at = 0.0
+        self._is_blind = False
 
     def parts(self) -> Parts:
         """Return the parts that are ours; locks of those that have gone are given back."""
@@ -132,8 +133,10 @@ class GroupShare:
             self._lost(_MEMBERS, error)
             return
         self._question = None
-        # Whether locks are to be had again is known when one is wanted.
-        self._coordination.found(_MEMBERS)
+        if self._is_blind:
+            # Whether it has locks, too, is known when one is wanted; it has been away for both.
+            self._coordination.found(_MEMBERS, _LOCKS)
+            self._is_blind = False
         self._take(members)
 
     def _take(self, members: frozenset[bytes]) -> None:
@@ -157,6 +160,7 @@ class GroupShare:
         if not self._members:
             meanwhile = "waiting for a share of the scopes"
         self._coordination.lost(what, error, meanwhile)
+        self._is_blind = self._is_blind or what == _MEMBERS
 
     def _joined(self, driver: Any) -> frozenset[bytes]:
         """Return the members, among whom we are unless our last life has not lapsed yet."""

@@ -210,13 +210,15 @@ class Rounds:
         return self._retention is not None and is_ours(0) and self._retention.step()
 
     def _look_after_others(self) -> None:
-        """Take up what others should do and do not."""
+        """Take up what others should do and do not; what was taken up is theirs again."""
         ours = self._share.parts()
+        neglected: Parts = frozenset()
         if len(ours) < self._share.count:
             states = [state for state in self._source.states() if self._part(state) not in ours]
             now = self._clock()
             due = self._schedule.due(states, now)
-            self._share.adopt(self._neglect.look(due, self._share.count, now))
+            neglected = self._neglect.look(due, self._share.count, now)
+        self._share.adopt(neglected)
 
     def _part(self, state: ScopeState) -> int:
         return part_of(state, self._share.count)

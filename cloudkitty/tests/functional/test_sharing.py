@@ -157,11 +157,10 @@ def test_the_service_goes_away_and_comes_back(shared: Shared, redis: OwnRedis) -
     assert said("first").count(gone) == said("first").count(back) == WORKERS
 
 
+@pytest.mark.parametrize("database_server", ["mysql", "postgresql"], indirect=True)
 def test_a_database_has_locks_alone(
     conf: cfg.ConfigOpts, database: Database, tmp_path: pathlib.Path, undisturbed: list[Point]
 ) -> None:
-    if database.dialect == "sqlite":
-        pytest.skip("SQLite is no coordination service")
     shared = Shared(Site(conf, database, tmp_path, undisturbed, SCOPES, HOURS), tmp_path)
     path = shared.configure(hosts.url_of(database.dialect, tmp_path))
     asking = shared.hosts
