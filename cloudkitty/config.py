@@ -494,7 +494,15 @@ def list_opts() -> Iterable[tuple[str, Options]]:
     """Every option of the service by section, for ``oslo-config-generator``."""
     for group, options in GROUPS.items():
         keystone = _keystone_options() if group in KEYSTONE_GROUPS else []
-        yield group, [*options, *keystone]
+        daemon = _daemon_options() if group == "DEFAULT" else []
+        yield group, [*options, *keystone, *daemon]
+
+
+def _daemon_options() -> Options:
+    """What the library of worker processes registers when the processor starts."""
+    from cotyledon import oslo_config_glue
+
+    return [one for one in oslo_config_glue.service_opts if one.name == "graceful_shutdown_timeout"]
 
 
 def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:

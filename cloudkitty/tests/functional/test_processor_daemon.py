@@ -87,7 +87,7 @@ class Site:
             cloud.sections(self.database.url, self._directory, hours=self.hours),
             {
                 "orchestrator": {
-                    "coordination_url": f"file://{self._directory}/{name}-locks",
+                    "coordination_url": f"file://{self._directory}/{name}-locks?timeout=3",
                     "max_workers": WORKERS,
                     "batch_size": 1,
                 }

@@ -28,12 +28,13 @@ BOUND = 60
 
 class Pace(NamedTuple):
     """Seconds that a worker waits: after a round that failed as a whole, between two rounds at
-    least and at most, and before a failed period is tried again."""
+    least and at most, before a failed period is tried again, and for another who is silent."""
 
     trouble: float
     pause: float
     idle: float
     retry: int
+    silence: int
 
 
 class Inside:
