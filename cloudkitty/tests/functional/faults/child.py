@@ -18,7 +18,7 @@ from typing import NamedTuple, NoReturn
 from oslo_config import cfg
 
 from cloudkitty.cli import common
-from cloudkitty.processor import build, service
+from cloudkitty.processor import build, group, service
 from cloudkitty.processor.crashes import Crashes
 from cloudkitty.processor.worker import Clock
 
@@ -138,6 +138,7 @@ def _work(
     service.TROUBLE_SECONDS = pace.trouble
     service.PAUSE_SECONDS = pace.pause
     service.IDLE_SECONDS = pace.idle
+    service.LOOK_SECONDS = group.WATCH_SECONDS = pace.pause
     prepare()
     worker = service.ProcessorWorker(0, conf, None, Crashes())
 
