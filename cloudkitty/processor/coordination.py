@@ -102,7 +102,8 @@ class Coordination:
             self._give_back()
             return question(self._driver)
         except ToozError as error:
-            raise Away(str(error) or type(error).__name__) from error
+            # Some of its errors say nothing but what they were caused by.
+            raise Away(str(error) or type(error.__cause__ or error).__name__) from error
         except Exception as error:
             # Some drivers let the errors of their libraries through.
             raise Away(f"{type(error).__name__}: {error}") from error
@@ -156,7 +157,7 @@ class Coordination:
             with contextlib.suppress(Away, concurrent.futures.TimeoutError):
                 given.result(ANSWER_SECONDS)
 
-    def lost(self, what: str, reason: Away, meanwhile: str) -> None:
+    def lost(self, what: str, reason: BaseException, meanwhile: str) -> None:
         """Log that the service does not tell about *what*, unless it is known to be away."""
         if not self._lost:
             LOG.warning("%s: %s; %s", OPTION, reason, meanwhile)

@@ -101,11 +101,12 @@ class GroupShare:
         """Return the lock, ``False`` if another has it, ``None`` if nobody can tell."""
         try:
             lock = self._coordination.try_lock(f"{self._name}-part-{part}")
+            self._coordination.found(_LOCKS)
+            return lock
         except Away as error:
-            self._lost(_LOCKS, error)
-            return None
-        self._coordination.found(_LOCKS)
-        return lock
+            reason = error
+        self._lost(_LOCKS, reason)
+        return None
 
     def _release(self, part: int) -> None:
         lock = self._locks.pop(part)
@@ -122,22 +123,22 @@ class GroupShare:
             self._asked_at = now
             self._question = self._coordination.put(self._joined)
         patience = PATIENCE_SECONDS if self._members else ANSWER_SECONDS
-        try:
-            members = self._question.result(0 if self._coordination.is_away else patience)
-        except concurrent.futures.TimeoutError:
+        if self._coordination.is_away:
+            patience = 0
+        if not concurrent.futures.wait([self._question], patience).done:
             if time.monotonic() - self._asked_at >= ANSWER_SECONDS:
                 self._lost(_MEMBERS, Away(NO_ANSWER))
             return
-        except Away as error:
-            self._question = None
+        question, self._question = self._question, None
+        error = question.exception()
+        if error is not None:
             self._lost(_MEMBERS, error)
             return
-        self._question = None
         if self._is_blind:
             # Whether it has locks, too, is known when one is wanted; it has been away for both.
             self._coordination.found(_MEMBERS, _LOCKS)
             self._is_blind = False
-        self._take(members)
+        self._take(question.result())
 
     def _take(self, members: frozenset[bytes]) -> None:
         """Reckon our share of the scopes."""
@@ -155,7 +156,7 @@ class GroupShare:
             PARTS,
         )
 
-    def _lost(self, what: str, error: Away) -> None:
+    def _lost(self, what: str, error: BaseException) -> None:
         meanwhile = "going on with the same share of the scopes, without locks"
         if not self._members:
             meanwhile = "waiting for a share of the scopes"

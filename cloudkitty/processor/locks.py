@@ -44,10 +44,11 @@ class PartLocks:
         try:
             lock = self._coordination.try_lock(f"{self._name}-{part}")
             self._coordination.found(_LOCKS)
+            return lock
         except Away as error:
-            self._coordination.lost(_LOCKS, error, "going on without locks")
-            return None
-        return lock
+            reason = error
+        self._coordination.lost(_LOCKS, reason, "going on without locks")
+        return None
 
 
 class LockShare(LockedParts):

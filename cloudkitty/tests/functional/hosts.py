@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -145,16 +144,13 @@ class Hosts:
                     raise AssertionError(f"host {name} does not end\n{self.said(name)}")
 
     def _become(self, name: str, config: pathlib.Path, prepare: Prepare) -> None:
-        with open(self.log(name), "ab", buffering=0) as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        sys.argv = ["cloudkitty-processor", "--config-file", str(config)]
         self._note_questions(name)
         group.WATCH_SECONDS = service.LOOK_SECONDS = coordination.RETRY_SECONDS = 0.3
         service.PAUSE_SECONDS = 0.2
         prepare()
-        sys.exit(processor.main())
+        argv = ["cloudkitty-processor", "--config-file", str(config)]
+        with open(self.log(name), "ab", buffering=0) as log:
+            commands.become(processor.main, argv, log.fileno(), log.fileno())
 
     def _note_questions(self, name: str) -> None:
         fetch, slow, asked = CsvCollector.fetch, self._slow, self._asked
