@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 
+from cotyledon import oslo_config_glue
 from keystoneauth1 import exceptions as keystone_errors
 from keystoneauth1 import loading as keystone_loading
 from oslo_config import cfg, iniparser, types
@@ -460,8 +461,13 @@ def _keystone_options() -> Options:
     return options
 
 
+def _daemon_options() -> Options:
+    """What the library of worker processes would only register when the processor starts."""
+    return [one for one in oslo_config_glue.service_opts if one.name == "graceful_shutdown_timeout"]
+
+
 GROUPS: dict[str, Options] = {
-    "DEFAULT": DEFAULT,
+    "DEFAULT": [*DEFAULT, *_daemon_options()],
     "api": API,
     "collect": COLLECT,
     "collector_csv": COLLECTOR_CSV,
@@ -494,15 +500,7 @@ def list_opts() -> Iterable[tuple[str, Options]]:
     """Every option of the service by section, for ``oslo-config-generator``."""
     for group, options in GROUPS.items():
         keystone = _keystone_options() if group in KEYSTONE_GROUPS else []
-        daemon = _daemon_options() if group == "DEFAULT" else []
-        yield group, [*options, *keystone, *daemon]
-
-
-def _daemon_options() -> Options:
-    """What the library of worker processes registers when the processor starts."""
-    from cotyledon import oslo_config_glue
-
-    return [one for one in oslo_config_glue.service_opts if one.name == "graceful_shutdown_timeout"]
+        yield group, [*options, *keystone]
 
 
 def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:

@@ -246,11 +246,24 @@ def _add_workers(
     """Have the supervisor keep the workers running, and read the configuration at ``SIGHUP``."""
     crashes = Crashes()
     count = _count(conf)
+    grace: int = conf.graceful_shutdown_timeout
     workers = manager.add(ProcessorWorker, workers=count, args=(conf, exposition, crashes))
 
     def note(service: ServiceId, worker: WorkerId, exit_code: int) -> None:
         if service == workers:
             crashes.note(worker, exit_code)
+
+    def read_again() -> None:
+        nonlocal grace
+        conf.clear_override("graceful_shutdown_timeout")
+        conf.reload_config_files()
+        try:
+            grace = conf.graceful_shutdown_timeout
+            return
+        except cfg.Error as error:
+            problem = error
+        LOG.error("%s; it stays %d s", problem, grace)
+        conf.set_override("graceful_shutdown_timeout", grace)
 
     def grow() -> None:
         nonlocal count
@@ -260,7 +273,8 @@ def _add_workers(
             return  # each of the workers says so
         manager.reconfigure(workers, count)
 
-    manager.register_hooks(on_dead_worker=note)
+    # What the library reads at a reload has to be right: it would log a traceback.
+    manager.register_hooks(on_dead_worker=note, on_reload=read_again)
     oslo_config_glue.setup(manager, conf, reload_method="reload")
     # After the configuration has been read again, which the hook before this one does.
     manager.register_hooks(on_reload=grow)

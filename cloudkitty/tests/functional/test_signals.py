@@ -90,6 +90,21 @@ def test_the_number_of_workers_follows_the_configuration(host: Host) -> None:
     assert "Traceback" not in said
 
 
+def test_a_limit_that_cannot_be_read_stays_what_it_was(host: Host) -> None:
+    with host.hosts.host("one", host.configure(), hosts.hang) as processor:
+        host.await_said("worker 1 of 1 started")
+        path = host.configure()
+        path.write_text(path.read_text().replace(f"= {GRACE}\n", "= soon\n"))
+        send(processor.pid, signal.SIGHUP)
+        host.await_said(f"; it stays {GRACE} s")
+        host.await_said("worker 1 of 1 started", 2)
+        send(processor.pid, signal.SIGTERM)
+        processor.join(commands.BOUND)
+        assert processor.exitcode is not None
+    assert host.hosts.said("one").count("soon") == 1
+    assert "Traceback" not in host.hosts.said("one")
+
+
 def test_a_worker_that_dies_again_and_again_is_given_time(host: Host) -> None:
     with host.hosts.host("one", host.configure(), hosts.die_of_it) as processor:
         host.await_said("worker 1 has died 2 times in a row; going on in 1 s")
