@@ -48,6 +48,14 @@ _EXTRAS = {
 }
 """What of our extras has the library of a driver."""
 
+_DATABASES = {
+    "mariadb": "mysql",
+    "mysql+pymysql": "mysql",
+    "mariadb+pymysql": "mysql",
+    "postgresql+psycopg2": "postgresql",
+}
+"""What drivers are called in the URL of a database, which may be given here, too."""
+
 T = TypeVar("T")
 
 
@@ -64,12 +72,15 @@ class Coordination:
         :raises ConfigurationError: *url* cannot be understood, its library is not installed, or
             its directory cannot be used.
         """
-        split = urlsplit(url)
-        if split.scheme == "file":
-            _make_directory(pathlib.Path(split.path))
+        scheme = urlsplit(url).scheme
+        if scheme == "file":
+            _make_directory(pathlib.Path(urlsplit(url).path))
+        if scheme in _DATABASES:
+            url = url.replace(scheme, _DATABASES[scheme], 1)
+            scheme = _DATABASES[scheme]
         # Of names, drivers accept ASCII without slashes at most.
         self.member = "".join(c if c.isascii() and c.isalnum() else "-" for c in member).encode()
-        self._driver = _driver(url, split.scheme, self.member)
+        self._driver = _driver(url, scheme, self.member)
         self._started = False
         # One thread of its own: an answer that never comes must not keep a worker from working.
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="coordination")

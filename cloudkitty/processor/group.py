@@ -54,11 +54,13 @@ class GroupShare:
         self._is_blind = False
 
     def parts(self) -> Parts:
-        """Return the parts that are ours; locks of those that have gone are given back."""
+        """Return the parts that are ours; locks of those that have gone are given back, and what
+        was taken for locked while nobody could tell is not any more."""
         self._look()
         ours = self._ours | self._adopted
-        for part in self._locks.keys() - ours:
-            self._release(part)
+        for part, lock in list(self._locks.items()):
+            if part not in ours or (lock is None and not self._coordination.is_away):
+                self._release(part)
         return ours
 
     def held(self) -> Parts:

@@ -281,6 +281,18 @@ def test_everybody_keeps_the_share_when_the_service_goes(one, two, service, capl
     assert len(warnings(caplog)) == len(again) == 2
 
 
+def test_what_was_taken_for_locked_is_locked_as_soon_as_that_is_possible(one, service) -> None:
+    with one.turn() as turn:
+        turn.hold([1])
+        service.error = ToozError("gone")
+        assert turn.hold([1, 2]) == {1, 2}
+        service.error = None
+        one.looked()
+        assert turn.held() == {1}
+        assert turn.hold([2]) == {1, 2}
+        assert service.locked == {"group-part-1", "group-part-2"}
+
+
 def test_who_comes_while_the_service_is_away_waits(one, service, caplog) -> None:
     service.error = ToozError("gone")
     assert one.parts() == frozenset()
@@ -348,6 +360,16 @@ def named(conf: cfg.ConfigOpts, url: str):
 
 def test_what_has_groups_is_used_with_them(conf: cfg.ConfigOpts, tmp_path) -> None:
     assert isinstance(named(conf, f"file://{tmp_path}/locks"), GroupShare)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["mysql+pymysql", "mariadb", "mariadb+pymysql", "postgresql+psycopg2"]
+)
+def test_the_url_of_the_database_is_one(conf, scheme) -> None:
+    url = f"{scheme}://{scheme}:{scheme}@127.0.0.1:1/nothing?charset=utf8mb4"
+    share = named(conf, url)
+    assert isinstance(share, LockShare)
+    assert share._coordination._driver._parsed_url.username == scheme
 
 
 @pytest.mark.parametrize("workers, parts", [(0, 1), (1, 1), (3, 3)])
