@@ -24,10 +24,10 @@ from cloudkitty.processor.group import GroupShare
 from cloudkitty.processor.service import ProcessorWorker
 from cloudkitty.tests.functional import commands
 
-LEASE = 3
+LEASE = 5
 """Seconds after which a member that is silent has gone, of the services that count them."""
 
-QUICK, SLOW = 0.02, 0.5
+QUICK, SLOW = 0.02, 1.0
 """How many seconds an answer of the source takes."""
 
 PEERS = {
