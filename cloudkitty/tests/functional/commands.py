@@ -90,7 +90,7 @@ def fork(main: Callable[[], int | None], argv: list[str]) -> Done:
     """Run a command's entry point with these arguments in a fork of this process."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = multiprocessing.get_context("fork").Process(
-            target=_become, args=(main, argv, out.fileno(), err.fileno())
+            target=become, args=(main, argv, out.fileno(), err.fileno())
         )
         process.start()
         process.join(BOUND)
@@ -104,8 +104,8 @@ def fork(main: Callable[[], int | None], argv: list[str]) -> Done:
     return Done(process.exitcode, *said)
 
 
-def _become(main: Callable[[], int | None], argv: list[str], out: int, err: int) -> None:
-    """Run a command's entry point with these files as output."""
+def become(main: Callable[[], int | None], argv: list[str], out: int, err: int) -> None:
+    """Make a fork of this process a command: its entry point, with these files as output."""
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")

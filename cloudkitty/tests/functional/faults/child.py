@@ -20,7 +20,8 @@ from typing import NamedTuple, NoReturn
 from oslo_config import cfg
 
 from cloudkitty.cli import common
-from cloudkitty.processor import build, service
+from cloudkitty.processor import build, group, service
+from cloudkitty.processor.crashes import Crashes
 from cloudkitty.processor.rounds import Rounds
 from cloudkitty.processor.worker import Clock, Retry
 
@@ -34,13 +35,15 @@ VAIN_ROUNDS = 5
 
 class Pace(NamedTuple):
     """Seconds that a worker waits: after a round that failed as a whole, between two rounds at
-    least and at most, before a failed period is tried again at first, and at random."""
+    least and at most, before a failed period is tried again at first, at random, and for another
+    who is silent."""
 
     trouble: float
     pause: float
     idle: float
     retry: float
     jitter: bool
+    silence: int
 
 
 class Inside:
@@ -179,6 +182,7 @@ def _set(pace: Pace, clock: Clock, round_done: int) -> None:
     service.TROUBLE_SECONDS = pace.trouble
     service.PAUSE_SECONDS = pace.pause
     service.IDLE_SECONDS = pace.idle
+    service.LOOK_SECONDS = group.WATCH_SECONDS = pace.pause
     build.Retry = functools.partial(_retry, pace.retry)
     if not pace.jitter:
         service.random = types.SimpleNamespace(uniform=lambda least, _most: least)
@@ -201,7 +205,7 @@ def _retry(pause: float, _first: int, longest: int) -> Retry:
 def _work(conf: cfg.ConfigOpts, prepare: Callable[[], None], stop: int) -> None:
     common.set_up_logging(conf)
     prepare()
-    worker = service.ProcessorWorker(0, conf, None)
+    worker = service.ProcessorWorker(0, conf, None, Crashes())
 
     def await_stop() -> None:
         os.read(stop, 1)

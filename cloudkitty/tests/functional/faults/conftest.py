@@ -14,7 +14,7 @@ from oslo_config import cfg
 from cloudkitty import config
 from cloudkitty.db.engine import Database
 from cloudkitty.processor import build, once
-from cloudkitty.processor.locks import PartLocks
+from cloudkitty.processor.locks import share_of
 from cloudkitty.tests.databases import TestServer
 from cloudkitty.tests.functional.faults.child import Child
 from cloudkitty.tests.functional.faults.servers import SERVERS, Server, place
@@ -32,10 +32,10 @@ def rated_alone(
     site = Site(conf, database, directory)
     prepare(site)
     # Here, so that what the workers need is imported before they fork.
-    processor = build.build(conf, database=database)
-    with PartLocks(conf.orchestrator.coordination_url, "here", 1)(0) as ours:
-        assert ours
-        once.rate_all(processor, io.StringIO())
+    share = share_of(conf)
+    processor = build.build(conf, database=database, share=share)
+    once.rate_all(processor, io.StringIO())
+    share.close()
     processor.worker.close()
     ledger = site.ledger()
     database.dispose()
