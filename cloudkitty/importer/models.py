@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table that says what was brought over from another rating service.
 
-Invariant: it has one row at most, written in the transaction that writes the rules and scopes; how
-far the history of a scope has come is the scope's own horizon.
+Invariant: each kind of source has one row at most, written in the transaction that writes the rules
+and scopes; how far the history of a scope has come is seen in the ledger itself.
 """
 
 import sqlalchemy as sa

@@ -7,8 +7,8 @@ from oslo_config import cfg
 
 from cloudkitty import period
 from cloudkitty.db.engine import Database
+from cloudkitty.importer import origins
 from cloudkitty.importer.run import Import, Options
-from cloudkitty.importer.source import Source
 
 
 class Brought(NamedTuple):
@@ -35,11 +35,11 @@ def bring(
     dry_run: bool = False,
 ) -> Brought:
     """Run the import."""
-    source = Source(url)
+    origin = origins.opened(url)
     said: list[str] = []
     options = Options(period.zone(zone), batch, dry_run)
     try:
-        well = Import(conf, database, source, options, said.append).run()
+        well = Import(conf, database, origin, options, said.append).run()
     finally:
-        source.dispose()
+        origin.dispose()
     return Brought(well, "\n".join(said))
