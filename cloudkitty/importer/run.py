@@ -30,11 +30,10 @@ from cloudkitty.importer.target import TargetError
 from cloudkitty.importer.usage import RatedUsage
 from cloudkitty.scope import Scope
 from cloudkitty.storage import factory
+from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
 
 BATCH = 100_000
 """Rated rows in one transaction."""
-
-LEDGER = "sqlalchemy"
 
 Say = Callable[[str], object]
 
@@ -81,10 +80,10 @@ class Import:
         :raises ConfigurationError: source or target are not what they have to be.
         :raises StorageError: the ledger cannot be read or written.
         """
-        if self._conf.storage.backend != LEDGER:
+        if not issubclass(factory.driver(self._conf), SqlAlchemyStorage):
             raise ConfigurationError(
                 f"[storage] backend: is {self._conf.storage.backend}; what was rated elsewhere is "
-                f"brought over into {LEDGER}"
+                f"brought over into {factory.LEDGER}"
             )
         target.check_other(self._database, self._origin)
         remarks = self._origin.check(self._identity)

@@ -216,18 +216,14 @@ def _advance(
 ) -> None:
     """Bring a scope that is here to where the old service has come, if that is further: what
     went on until its horizon ends there."""
-    begins = old.starts_at(seconds, now)
-    table = scopes.c
+    horizon = statements.lock(connection, [key])[key].horizon
+    of_key = scopes.c.id == key
+    begins = connection.execute(sa.select(scopes.c.starts_at).where(of_key)).scalar_one()
+    begins = min(begins, old.starts_at(seconds, now))
     connection.execute(
-        scopes.update()
-        .where(table.id == key)
-        .values(
-            toggled_at=old.toggled_at,
-            starts_at=sa.case((table.starts_at > begins, begins), else_=table.starts_at),
-        )
+        scopes.update().where(of_key).values(toggled_at=old.toggled_at, starts_at=begins)
     )
     moment = old.horizon(seconds)
-    horizon = statements.lock(connection, [key])[key].horizon
     if moment is None or (horizon is not None and horizon >= period.epoch(moment)):
         return
     if horizon is not None:

@@ -6,6 +6,7 @@ had several types is read as each of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from cloudkitty.dataframe import Scalar, scalar
@@ -64,4 +65,8 @@ def _listed(text: str | None) -> list[str]:
 
 
 def _scalars(attributes: Mapping[str, Any]) -> dict[str, Scalar]:
-    return {name: scalar(value) for name, value in attributes.items()}
+    # Attributes are no amounts: a number is the one that JSON of it would be read as.
+    return {
+        name: scalar(float(value) if isinstance(value, Decimal) else value)
+        for name, value in attributes.items()
+    }
