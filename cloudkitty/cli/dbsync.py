@@ -128,15 +128,16 @@ def _add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 
     command = subparsers.add_parser(
         "import-cloudkitty",
-        help="bring over rules, scopes and rated history from the database of an existing service",
+        help="bring over rules, scopes and rated history from an existing service",
     )
     command.add_argument(
         "--from",
         dest="source",
         required=True,
         metavar="URL",
-        help="database of the existing service, such as mysql://USER:PASSWORD@HOST/cloudkitty; "
-        "it is only read",
+        help="database of the existing service, such as mysql://USER:PASSWORD@HOST/cloudkitty, or "
+        "the InfluxDB (version 1) that it keeps rated usage in, such as "
+        "influxdb://USER:PASSWORD@HOST:8086/cloudkitty; it is only read",
     )
     command.add_argument(
         "--time-zone",
