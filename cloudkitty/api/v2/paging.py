@@ -106,13 +106,8 @@ def keyed(
     """Return a page of a listing that is ordered by keys; *found* has one item more than the page
     if there are more."""
     items = found[:limit]
-    document: dict[str, Any] = {"results": [shown(item) for item in items]}
-    following = None
-    if len(found) > limit:
-        following = token(listing, (key_of(items[-1]),))
-        document["next"] = following
-    response = complete(exact.dumps(document), JSON)
-    return linked(response, request, following)
+    following = (key_of(items[-1]),) if len(found) > limit else None
+    return document(request, listing, {"results": [shown(item) for item in items]}, following)
 
 
 def linked(

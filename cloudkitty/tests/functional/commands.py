@@ -6,6 +6,7 @@ Every wait is bounded, and what a test starts ends with it.
 
 import contextlib
 import importlib
+import logging
 import multiprocessing
 import os
 import pathlib
@@ -103,6 +104,9 @@ def _become(main: Callable[[], int | None], argv: list[str], out: int, err: int)
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    # Handlers of the forked process write to streams that are closed by now.
+    for logger in [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]:
+        logger.handlers.clear()
     sys.argv = argv
     sys.exit(main())
 

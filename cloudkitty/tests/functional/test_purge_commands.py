@@ -218,6 +218,7 @@ REFUSED = (
     "/v2/summary?begin=2026-01-01&end=2026-03-01&groupby=time",
     "/v2/summary?begin=2026-01-01&end=2026-03-01&filters=id:alpha",
     "/v2/dataframes?begin=2026-01-01&end=2026-03-01",
+    "/v2/unpriced?begin=2026-01-01&end=2026-03-01",
     "/v1/storage/dataframes?begin=2026-01-01T00:00:00&end=2026-02-01T00:00:00",
     "/v1/report/tenants?begin=2026-01-03T05:10:00&end=2026-01-03T09:00:00",
 )
