@@ -2,9 +2,9 @@
 """The rated rows of the old service become runs of the ledger, scope by scope.
 
 Invariants: memory grows with the series of one scope that are alive at one time; what has been
-committed is known by the scope's horizon or by what it has, and an import that was killed goes on
-there; rows with equal attributes in one period are one point, whose quantity and price are their
-sums.
+committed stands behind the scope's horizon, or before its window, and an import that was killed
+goes on there; rows with equal attributes in one period are one point, whose quantity and price are
+their sums.
 """
 
 from collections import Counter
@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 from cloudkitty import money, period
 from cloudkitty.dataframe import Registry, Series
-from cloudkitty.db.engine import Database
-from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.importer.scopes import OldScope
-from cloudkitty.importer.usage import Extent, RatedUsage
-from cloudkitty.storage.sqlalchemy.backfill import Backfill
+from cloudkitty.importer.usage import RatedUsage
+from cloudkitty.importer.windows import Remainder, Windows
 from cloudkitty.storage.sqlalchemy.loader import History, Loader
 from cloudkitty.storage.sqlalchemy.writer import Content
 
@@ -44,10 +42,10 @@ class Importer:
     """Brings the history of scopes over; ``batch`` is how many rows one transaction has, and
     ``unusable`` counts rows that stand for no point, by why."""
 
-    def __init__(self, usage: RatedUsage, database: Database, batch: int) -> None:
+    def __init__(self, usage: RatedUsage, loader: Loader, windows: Windows, batch: int) -> None:
         self._usage = usage
-        self._database = database
-        self._loader = Loader(database)
+        self._loader = loader
+        self._windows = windows
         self._batch = batch
         self.unusable: Counter[str] = Counter()
 
@@ -59,28 +57,32 @@ class Importer:
         """
         assert old.extent is not None
         registry = Registry()
-        history = self._open(old.extent, scope_id, registry)
+        history, end = self._open(old, scope_id, seconds, registry)
+        if history.horizon is not None and history.horizon >= end:
+            progress(old.extent.rows)
+            return
         read = 0
         if history.horizon is not None:
             with self._usage.reading() as connection:
                 read = self._usage.count(connection, old.extent.tenant, history.horizon)
             progress(read)
         read += self._stream(old, history, registry, progress)
-        moment = old.horizon(seconds)
-        assert moment is not None
-        history.commit(period.epoch(moment))
+        history.commit(end)
         progress(old.extent.rows - read)
 
-    def _open(self, extent: Extent, scope_id: int, registry: Registry) -> History | Backfill:
-        """Return what takes the history of a scope: one that was there before this import has
-        been rated beyond it."""
-        state = ScopeStore(self._database).get(scope_id)
-        if state.horizon is None or period.epoch(state.horizon) < extent.last:
-            return self._loader.open(scope_id, registry)
-        return Backfill(self._database, scope_id, registry, (extent.first, extent.last))
+    def _open(
+        self, old: OldScope, scope_id: int, seconds: int, registry: Registry
+    ) -> tuple[History | Remainder, int]:
+        """Return what takes the history of a scope, and the instant that it will have come to."""
+        remainder = self._windows.open(scope_id, registry)
+        if remainder is not None:
+            return remainder, remainder.end
+        moment = old.horizon(seconds)
+        assert moment is not None
+        return self._loader.open(scope_id, registry), period.epoch(moment)
 
     def _stream(
-        self, old: OldScope, history: History | Backfill, registry: Registry, progress: Progress
+        self, old: OldScope, history: History | Remainder, registry: Registry, progress: Progress
     ) -> int:
         assert old.extent is not None
         tenant = old.extent.tenant

@@ -19,7 +19,7 @@ from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.importer import contents as whole
-from cloudkitty.importer import report, scopes, target
+from cloudkitty.importer import report, scopes, target, windows
 from cloudkitty.importer.contents import Contents
 from cloudkitty.importer.history import Importer
 from cloudkitty.importer.origin import Origin
@@ -28,9 +28,11 @@ from cloudkitty.importer.reconcile import Line, Reconciler, Verdict
 from cloudkitty.importer.scopes import Identity
 from cloudkitty.importer.target import TargetError
 from cloudkitty.importer.usage import RatedUsage
+from cloudkitty.importer.windows import Windows
 from cloudkitty.scope import Scope
 from cloudkitty.storage import factory
 from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
+from cloudkitty.storage.sqlalchemy.loader import Loader
 
 BATCH = 100_000
 """Rated rows in one transaction."""
@@ -157,6 +159,8 @@ class Import:
             with self._database.writer() as connection:
                 target.begin(connection, self._origin, self._settings, now)
                 target.refuse_overlap(connection, contents.scopes)
+                here = scopes.keys(connection)
+                windows.note(connection, self._origin.record, contents.scopes, here)
                 whole.write(connection, contents, self._identity, now)
         except DBDuplicateEntry as error:
             raise TargetError(
@@ -166,7 +170,12 @@ class Import:
 
     def _bring_history(self, usage: RatedUsage, contents: Contents) -> int:
         """Return how many rows stand for no point."""
-        importer = Importer(usage, self._database, self._options.batch)
+        importer = Importer(
+            usage,
+            Loader(self._database),
+            Windows(self._database, self._origin.record),
+            self._options.batch,
+        )
         keys = self._keys(contents)
         with self._bar(contents.rows, " rows") as bar:
             for old in contents.scopes:

@@ -2,9 +2,9 @@
 """Bulk writing of what a scope had before it was rated here: behind its horizon, in a window that
 has nothing else.
 
-Invariants: what has been committed is the ledger that rating those periods would have made, and the
-horizon stays where it is, even while rating moves it; periods are committed in their order, so that
-what the window has tells how far they have come, and a process that is killed goes on there.
+Invariants: what has been committed is the ledger that rating those periods would have made, in one
+transaction, and the same when it is committed once more; the horizon stays where it is, even while
+rating moves it.
 """
 
 from collections import defaultdict
@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import sqlalchemy as sa
-
 from cloudkitty.dataframe import Registry, Series
 from cloudkitty.db.engine import Database, DatabaseErrors, explain
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.storage.base import StorageError
-from cloudkitty.storage.sqlalchemy import models, runs
+from cloudkitty.storage.sqlalchemy import runs
 from cloudkitty.storage.sqlalchemy.editor import Editor
 from cloudkitty.storage.sqlalchemy.writer import Content
 
@@ -34,40 +32,18 @@ class Window(NamedTuple):
 
 
 class Backfill:
-    """The window of one scope, to be appended period by period, as to ``loader.History``.
-
-    ``horizon`` is an instant before which all that begins is there already, ``None`` when nothing
-    is; periods that are appended again replace what is there.
-    """
+    """The window of one scope, to be appended period by period."""
 
     def __init__(
-        self, database: Database, scope_id: int, registry: Registry, window: tuple[int, int]
+        self, database: Database, scope_id: int, registry: Registry, window: Window
     ) -> None:
         self._database = database
         self._scopes = ScopeStore(database)
         self._editor = Editor(database)
         self._scope_id = scope_id
         self._registry = registry
-        self._window = Window(*window)
+        self._since, self._end = window
         self._pending: dict[Series, list[runs.Run]] = defaultdict(list)
-        with self._explained():
-            self.horizon = self._committed()
-        self._since = self._window.begin if self.horizon is None else self.horizon
-
-    def _committed(self) -> int | None:
-        table, owner = models.runs.c, models.series.c
-        begin, end = self._window
-        until = sa.case((table.end < end, table.end), else_=end)
-        statement = (
-            sa.select(sa.func.max(until), sa.func.max(table.step))
-            .select_from(models.runs)
-            .join(models.series, table.series_id == owner.id)
-            .where(owner.scope_id == self._scope_id, table.begin < end, table.end > begin)
-        )
-        with self._database.reader() as connection:
-            last, longest = connection.execute(statement).one()
-        # Others of the last period may begin before the one that was seen, and are there, too.
-        return None if last is None else max(begin, last - longest)
 
     def append(self, begin: int, end: int, content: Content) -> None:
         """Add the points of one period; periods come in the order of their begin."""
@@ -84,7 +60,7 @@ class Backfill:
 
         :raises StorageError: nothing has been written.
         """
-        end = min(until, self._window.end)
+        end = min(until, self._end)
         if end <= self._since:
             return
         with self._explained():

@@ -289,6 +289,27 @@ def _prepare(conf, database, old, with_states: bool) -> None:
         assert bring(conf, database, old.url).well
 
 
+def test_what_is_rated_here_stays_when_the_old_service_goes_on(
+    conf, sqlite_database, old, influx, written
+) -> None:
+    """Points that it stores after an import was begun are not brought over, but told of."""
+    assert bring(conf, sqlite_database, old.url).well
+    _rate_on(conf, sqlite_database, 3)
+    assert bring(conf, sqlite_database, influx.url).well
+    undisturbed = ledger(sqlite_database)
+    wipe(sqlite_database)
+    assert bring(conf, sqlite_database, old.url).well
+    _rate_on(conf, sqlite_database, 3)
+    sqlite_database.dispose()
+    assert killed(conf, sqlite_database, influx.url, "commit", 1)
+    row = next(row for row in reversed(written) if row.tenant_id == "alpha")
+    influx.add([row._replace(begin=row.begin + HOUR, end=row.end + HOUR)])
+    again = bring(conf, sqlite_database, influx.url)
+    assert not again.well
+    assert "1 lines are different" in again.text
+    assert ledger(sqlite_database) == undisturbed
+
+
 def test_points_that_came_later_show_as_a_difference(conf, sqlite_database, influx, written):
     assert bring(conf, sqlite_database, influx.url).well
     row = written[-1]

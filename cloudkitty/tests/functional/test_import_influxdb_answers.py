@@ -95,9 +95,7 @@ def test_a_status_of_failure_says_why(server: ScriptedServer) -> None:
 
 def test_another_version_is_refused(server: ScriptedServer) -> None:
     server.also_sent["X-Influxdb-Version"] = "v2.7.1"
-    with pytest.raises(
-        SourceError, match=r"is InfluxDB 2\.7\.1, and what can be read"
-    ):
+    with pytest.raises(SourceError, match=r"is InfluxDB 2\.7\.1, and what can be read"):
         OldInfluxDB(url(server)).check(IDENTITY)
 
 
