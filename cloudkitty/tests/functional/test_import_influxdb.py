@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from cloudkitty import period
+from cloudkitty.cli import dbsync
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.importer.source import SourceError
@@ -262,11 +263,19 @@ def test_a_dry_run_writes_nothing(conf, sqlite_database, influx, written) -> Non
     assert everything(sqlite_database) == before
 
 
-@pytest.mark.parametrize("with_states", [False, True])
-def test_an_import_that_is_killed_goes_on_where_it_was(
-    with_states, conf, database, old, influx, written
+def test_an_import_behind_horizons_that_is_killed_goes_on_where_it_was(
+    conf, database, old, influx, written
 ) -> None:
-    """Towards the horizon of new scopes, and behind that of scopes that have one."""
+    _die_and_go_on(conf, database, old, influx, with_states=True)
+
+
+def test_an_import_of_new_scopes_that_is_killed_goes_on_where_it_was(
+    conf, sqlite_database, old, influx, written
+) -> None:
+    _die_and_go_on(conf, sqlite_database, old, influx, with_states=False)
+
+
+def _die_and_go_on(conf, database, old, influx, *, with_states: bool) -> None:
     _prepare(conf, database, old, with_states)
     assert bring(conf, database, influx.url).well
     undisturbed = ledger(database), standing(database)
@@ -306,7 +315,7 @@ def test_what_is_rated_here_stays_when_the_old_service_goes_on(
     influx.add([row._replace(begin=row.begin + HOUR, end=row.end + HOUR)])
     again = bring(conf, sqlite_database, influx.url)
     assert not again.well
-    assert "1 lines are different" in again.text
+    assert "lines are different" in again.text
     assert ledger(sqlite_database) == undisturbed
 
 
@@ -437,6 +446,26 @@ def test_what_is_not_there_is_named(conf, sqlite_database, influx, written) -> N
     secret = refusal("influxdb://user:secret@127.0.0.1:1/old")
     assert "influxdb://127.0.0.1:1/old" in secret
     assert "secret" not in secret
+
+
+def test_the_command(conf, sqlite_database, influx, written, tmp_path, capsys) -> None:
+    """With a configuration that still names the store that it had."""
+    path = tmp_path / "import.conf"
+    path.write_text(
+        f"[database]\nconnection = {conf.database.connection}\n[collect]\ncollector = csv\n"
+        f"[fetcher]\nbackend = source\n[storage]\nbackend = influxdb\n"
+        f"[storage_influxdb]\ndatabase = {influx.name}\n"
+    )
+    line = ["--config-file", str(path), "import-cloudkitty", "--from"]
+    assert dbsync.main([*line, influx.url]) == 0
+    out, error = capsys.readouterr()
+    assert "All lines are equal." in out
+    assert "Dates of rules" not in out
+    assert not error
+    assert dbsync.main([*line, f"{influx.url}?retention_policy=x"]) == 1
+    out, error = capsys.readouterr()
+    assert error.startswith("cloudkitty-dbsync: --from: influxdb://")
+    assert (out, error.count("\n")) == ("", 1)
 
 
 def test_settings_have_to_be_as_they_were(conf, sqlite_database, influx, written) -> None:
