@@ -85,12 +85,11 @@ class Importer:
         self, old: OldScope, history: History | Remainder, registry: Registry, progress: Progress
     ) -> int:
         assert old.extent is not None
-        tenant = old.extent.tenant
         points = _Points(self._usage, registry, old.scope.scope_key, old.scope.identifier)
         read = pending = 0
         before = None
         with self._usage.reading() as connection:
-            rows = self._usage.stream(connection, tenant, history.horizon)
+            rows = self._usage.stream(connection, old.extent, history.horizon)
             for chunk in points.chunks(rows, self.unusable):
                 if pending >= self._batch and chunk.begin != before:
                     history.commit(chunk.begin)

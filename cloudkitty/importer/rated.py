@@ -121,7 +121,7 @@ class Rated(RatedUsage):
         return int(connection.scalar(statement) or 0)
 
     def stream(
-        self, connection: Connection, tenant: str | None, since: int | None
+        self, connection: Connection, extent: Extent, since: int | None
     ) -> Iterator[tuple[int, int, Hashable]]:
         begin = self.seconds(_ROW.begin)
         amounts: list[Any] = [sa.func.coalesce(_ROW.qty, 0), self.wide_rate()]
@@ -135,7 +135,7 @@ class Rated(RatedUsage):
             for number, text in enumerate(texts):
                 joined = joined + (_SEPARATOR if number else "") + text
             columns.append(joined)
-        statement = sa.select(*columns).where(self.of(tenant))
+        statement = sa.select(*columns).where(self.of(extent.tenant))
         if since is not None:
             moment = period.from_epoch(since).replace(tzinfo=None)
             statement = statement.where(_ROW.begin >= moment)

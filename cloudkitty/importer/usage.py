@@ -89,7 +89,7 @@ class RatedUsage(abc.ABC):
 
     @abc.abstractmethod
     def stream(
-        self, connection: Any, tenant: str | None, since: int | None
+        self, connection: Any, extent: Extent, since: int | None
     ) -> Iterator[tuple[int, int, Hashable]]:
         """Yield the rows of a scope that begin at *since* or later, in the order of their begin:
         begin and end in Unix seconds and the rest, which ``decode`` understands and which is equal

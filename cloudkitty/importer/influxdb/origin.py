@@ -54,21 +54,25 @@ class OldInfluxDB(Origin):
         ]
 
     def _check_place(self, layout: Layout, identity: Identity) -> None:
-        # Asked for what is not there, the server names what is wrong: database or policy.
+        # Asked for points, the server says what is wrong with database and policy.
+        newest = statements.newer(0)
+        qty = statements.name(statements.QTY)
         for _row in self._client.rows(
-            statements.select([statements.name(statements.QTY)], self._client.retention_policy)
-            + " LIMIT 1"
+            statements.select([qty], self._client.retention_policy, newest)
         ):
-            break
-        else:
-            raise SourceError(
-                f"--from: {self.name}: there are no points in measurement {statements.MEASUREMENT}"
-            )
+            pass
+        if not layout.tags:
+            raise self._nothing()
         if identity.scope_key not in layout.tags:
             raise SourceError(
                 f"--from: {self.name}: points have no tag {identity.scope_key}; set [collect] "
                 f"scope_key as it was. The tags are: {', '.join(layout.tags)}"
             )
+
+    def _nothing(self) -> SourceError:
+        return SourceError(
+            f"--from: {self.name}: there are no points in measurement {statements.MEASUREMENT}"
+        )
 
     def usage(self) -> RatedUsage | None:
         return self._usage
@@ -84,6 +88,8 @@ class OldInfluxDB(Origin):
         if usage is not None:
             with usage.reading() as connection:
                 contents.extents = usage.extents(connection)
+        if not contents.extents:
+            raise self._nothing()
         found = scopes.with_history(here, contents.extents, identity, contents.notes)
         contents.scopes = [old for old in found if old.extent is not None]
         return contents

@@ -67,3 +67,12 @@ def since(instant: int) -> str:
 
 def before(instant: int) -> str:
     return f"time < {instant}s"
+
+
+def newer(days: int) -> str:
+    return f"time >= now() - {days}d"
+
+
+def tag_values(retention_policy: str, key: str) -> str:
+    """Return the statement that lists the values of a tag."""
+    return f"SHOW TAG VALUES FROM {source(retention_policy)} WITH KEY = {name(key)}"

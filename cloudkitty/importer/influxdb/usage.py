@@ -15,6 +15,17 @@ from cloudkitty.importer.influxdb.layout import Layout
 from cloudkitty.importer.influxdb.statements import PERIOD, PRICE, QTY, TYPE
 from cloudkitty.importer.usage import Alike, Described, Extent, Month, RatedUsage, Row
 
+POINTS_AT_ONCE = 200_000
+"""About how many points one question is about: before its first answer the server opens every
+series of the time that it is asked for, and by the calendar's attributes each day has its own."""
+
+LONGEST_DAYS = 28
+
+_DAY = 86400
+
+_LOOK_BACK_DAYS = (2, 31, 366, 36600)
+"""Where the newest point is looked for; to look at all times takes the server longest."""
+
 
 class InfluxUsage(RatedUsage):
     """See ``RatedUsage``. The tag *scope_key* says whose a point is; *seconds* is the length of the
@@ -33,37 +44,38 @@ class InfluxUsage(RatedUsage):
         yield self._client
 
     def extents(self, connection: Client) -> list[Extent]:
-        period_of = statements.name(PERIOD)
-        qty = statements.name(QTY)
-        rows = {key: row[1] for key, row in self._by_scope(connection, f"COUNT({qty})")}
-        first = {key: row[0] for key, row in self._by_scope(connection, f"FIRST({qty})")}
-        last = {
-            key: row[0] + self._length(row[2])
-            for key, row in self._by_scope(connection, f"LAST({qty}), {period_of}")
-        }
-        return [Extent(key or None, rows[key], first[key], last[key]) for key in sorted(rows)]
+        names = sorted(row[1] for row in connection.rows(self._scopes()))
+        found = (self._extent(connection, tenant) for tenant in [None, *names])
+        return [extent for extent in found if extent is not None]
 
-    def _by_scope(self, connection: Client, columns: str) -> Iterator[tuple[str, list[Any]]]:
-        for part in connection.ask(self._select([columns], groupby=self._scope_key)):
-            for row in part.rows:
-                yield part.tags[self._scope_key], row
+    def _extent(self, connection: Client, tenant: str | None) -> Extent | None:
+        def row(columns: str) -> list[Any] | None:
+            return next(connection.rows(self._select([columns], self._of(tenant))), None)
+
+        qty = statements.name(QTY)
+        counted = row(f"COUNT({qty})")
+        first = row(f"FIRST({qty})")
+        last = row(f"LAST({qty}), {statements.name(PERIOD)}")
+        if counted is None or first is None or last is None:
+            return None
+        return Extent(tenant, counted[1], first[0], last[0] + self._length(last[2]))
 
     def period(self, connection: Client) -> int | None:
-        newest = self._select([f"LAST({statements.name(PERIOD)})"])
-        return next((int(row[1]) for row in connection.rows(newest)), None)
+        newest = f"LAST({statements.name(PERIOD)})"
+        for days in _LOOK_BACK_DAYS:
+            for _time, seconds in connection.rows(self._select([newest], statements.newer(days))):
+                return int(seconds)
+        return None
 
     def count(self, connection: Client, tenant: str | None, before: int) -> int:
         column = f"COUNT({statements.name(QTY)})"
         return self._number(connection, column, self._of(tenant), statements.before(before))
 
     def stream(
-        self, connection: Client, tenant: str | None, since: int | None
+        self, connection: Client, extent: Extent, since: int | None
     ) -> Iterator[tuple[int, int, Hashable]]:
-        conditions = [self._of(tenant)]
-        if since is not None:
-            conditions.append(statements.since(since))
-        for begin, qty, price, length, *what in connection.rows(
-            self._select(self._layout.columns, *conditions)
+        for begin, qty, price, length, *what in self._rows(
+            connection, self._layout.columns, extent, since
         ):
             yield begin, begin + self._length(length), (qty, price, tuple(what))
 
@@ -81,9 +93,7 @@ class InfluxUsage(RatedUsage):
         columns.append(f"{statements.name(PRICE)}::field")
         known: Counter[tuple[str, object, object]] = Counter()
         bounds = (0, 0)
-        for begin, metric, qty, price in connection.rows(
-            self._select(columns, self._of(extent.tenant), statements.before(extent.last))
-        ):
+        for begin, metric, qty, price in self._rows(connection, columns, extent):
             if not bounds[0] <= begin < bounds[1]:
                 yield from _counted(known, bounds[0])
                 known.clear()
@@ -120,6 +130,22 @@ class InfluxUsage(RatedUsage):
         )
 
     # -- statements ---------------------------------------------------------------------------
+
+    def _rows(
+        self, connection: Client, columns: list[str], extent: Extent, since: int | None = None
+    ) -> Iterator[list[Any]]:
+        """Yield a scope's points from *since* on, some of its time at once."""
+        begin = extent.first if since is None else since
+        at_once = (extent.last - extent.first) * POINTS_AT_ONCE // extent.rows
+        step = max(_DAY, min(at_once, LONGEST_DAYS * _DAY))
+        while begin < extent.last:
+            end = min(begin + step, extent.last)
+            times = statements.since(begin), statements.before(end)
+            yield from connection.rows(self._select(columns, self._of(extent.tenant), *times))
+            begin = end
+
+    def _scopes(self) -> str:
+        return statements.tag_values(self._client.retention_policy, self._scope_key)
 
     def _select(self, columns: list[str], *conditions: str, groupby: str = "") -> str:
         policy = self._client.retention_policy

@@ -13,6 +13,8 @@ from cloudkitty import period
 from cloudkitty.cli import dbsync
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.scopes import ScopeStore
+from cloudkitty.importer.influxdb import usage
+from cloudkitty.importer.influxdb.client import Client
 from cloudkitty.importer.source import SourceError
 from cloudkitty.importer.target import TargetError
 from cloudkitty.period import UTC
@@ -419,6 +421,24 @@ def test_points_without_an_amount_are_a_failure(conf, sqlite_database, influx) -
     assert "1 rated rows cannot be kept: None is not a number" in brought.text
     assert "1 lines are different" in brought.text
     assert len(ledger(sqlite_database)) == 2
+
+
+def test_a_long_time_is_asked_for_piece_by_piece(
+    conf, sqlite_database, influx, monkeypatch
+) -> None:
+    """With gaps of months, and a point at either edge of a piece."""
+    hours = [0, 23, 24, 47, 48, 100 * 24, 100 * 24 + 1]
+    influx.write(*(_line(hour=hour) for hour in hours))
+    asked = []
+    known = Client.ask
+    monkeypatch.setattr(Client, "ask", lambda self, q: asked.append(q) or known(self, q))
+    monkeypatch.setattr(usage, "POINTS_AT_ONCE", 1)
+    assert bring(conf, sqlite_database, influx.url).well
+    first = period.epoch(BEGIN.replace(tzinfo=UTC))
+    begins = [(int(run[6]) - first) // 3600 for run in ledger(sqlite_database)]
+    assert begins == [0, 23, 47, 100 * 24]
+    read = [question for question in asked if '"groupby"::field' in question]
+    assert len(read) == 8, "seven pieces of two weeks, and an hour"
 
 
 def test_negative_prices(conf, sqlite_database, influx) -> None:
