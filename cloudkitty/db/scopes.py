@@ -112,6 +112,17 @@ class ScopeStore:
         with self._database.reader() as connection:
             return _states(connection, sa.and_(*conditions), offset, limit)
 
+    def get(self, key: int) -> ScopeState:
+        """Return the scope with this key.
+
+        :raises KeyError: there is none.
+        """
+        with self._database.reader() as connection:
+            found = _states(connection, scopes.c.id == key)
+        if not found:
+            raise KeyError(key)
+        return found[0]
+
     def posted(
         self, identifiers: Collection[str], scope_key: str, now: datetime.datetime
     ) -> dict[str, int]:

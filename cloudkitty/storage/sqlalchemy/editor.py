@@ -39,10 +39,17 @@ class Editor:
     ) -> Collection[ScopeState]:
         """Make the content of the window exactly this; return the scopes left untouched because
         their horizon is another by now."""
-        fresh = {state: _runs_of(stretches) for state, stretches in contents.items()}
+        return self.rewrite_runs(
+            begin, end, {state: _runs_of(stretches) for state, stretches in contents.items()}
+        )
+
+    def rewrite_runs(
+        self, begin: int, end: int, fresh: Mapping[ScopeState, RunsBySeries]
+    ) -> Collection[ScopeState]:
+        """As ``rewrite``, with the content given as runs."""
         self._keys.reserve(sum(map(len, fresh.values())))
         with self._database.writer() as connection:
-            locked = statements.lock(connection, [state.id for state in contents])
+            locked = statements.lock(connection, [state.id for state in fresh])
             current = {
                 state.id: by_series
                 for state, by_series in fresh.items()
@@ -71,7 +78,7 @@ class Editor:
                 if statements.rewrite(connection, near[scope_id], after):
                     moved.append(scope_id)
             statements.move_version(connection, moved)
-        return [state for state in contents if state.id not in current]
+        return [state for state in fresh if state.id not in current]
 
     def put(self, frames: Mapping[int, Iterable[DataFrame]]) -> None:
         """Add points to scopes, by the scope's key; a point that is there already (same series,
