@@ -48,8 +48,9 @@ class Client:
         self._connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc)
 
     def __call__(self, method: str, path: str, body: object = None) -> bytes:
+        """Send *body* as JSON, or as it is when it is JSON already."""
         headers = {"Content-Type": "application/json"}
-        content = None if body is None else json.dumps(body)
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body)
         self._connection.request(method, path, content, headers)
         answer = self._connection.getresponse()
         read = answer.read()
@@ -209,9 +210,8 @@ def start(config: pathlib.Path, repeat: int) -> None:
 
 def _proportional(parent: int) -> list[float]:
     """Return the proportional memory of a process and its children in MiB, most first."""
-    tasks = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     sizes = []
-    for process in (str(parent), *tasks):
+    for process in common.family(parent):
         for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 sizes.append(int(line.split()[1]) / 1024)

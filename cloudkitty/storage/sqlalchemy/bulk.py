@@ -32,6 +32,12 @@ def chunks(items: Iterable[T], size: int = KEYS_PER_STATEMENT) -> Iterator[list[
         yield piece
 
 
+def literals(connection: Connection, values: Iterable[bytes]) -> str:
+    """Return bytes as they are written in a statement, parted by commas."""
+    form = "decode('{}','hex')" if connection.dialect.name == "postgresql" else "x'{}'"
+    return ",".join([form.format(value.hex()) for value in values])
+
+
 def insert(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row]
 ) -> None:
