@@ -100,13 +100,21 @@ def _rounded(value: Any) -> Any:
     return value
 
 
+def served(url: str | None) -> str:
+    """Return the dialect of the server at *url*, which is from now on that of the tests; without
+    one, SQLite."""
+    if url is None:
+        return "sqlite"
+    dialect = make_url(url).get_backend_name().replace("mariadb", "mysql")
+    os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"] = url
+    return dialect
+
+
 @contextlib.contextmanager
 def fresh_database(url: str | None) -> Iterator[tuple[cfg.ConfigOpts, Database]]:
     """Yield a configuration and an empty migrated database: SQLite in a directory of its own, or a
     new one on the server at *url*, dropped afterwards."""
-    dialect = "sqlite" if url is None else make_url(url).get_backend_name()
-    if url is not None:
-        os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"] = url
+    dialect = served(url)
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         conf = config.load([], config_files=[])
