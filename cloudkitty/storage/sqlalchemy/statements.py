@@ -112,7 +112,7 @@ def runs_near(
 
 def runs_around(connection: Connection, points: Mapping[int, Sequence[runs.Run]]) -> StoredRuns:
     """Return, by series, the stored runs that these runs of points (by series too) overlap or touch
-    on the same grid: with their step, and periods that begin where theirs do. There may be others.
+    on the same grid: with their step, and periods that begin where theirs do.
 
     Each series is entered by its key, so that what it has of other times does not count.
     """
@@ -140,21 +140,21 @@ def _runs_around(
     """Return the statement for the runs of one grid that may overlap or touch a window: those that
     begin in it, and the last one before. On one grid runs of a series do not overlap."""
     quote = connection.dialect.identifier_preparer.quote
-    columns = ", ".join(
-        f"run.{quote(name)}" for name in ("series_id", "begin", "end", "qty", "price")
-    )
-    begin, end, length = quote("begin"), quote("end"), quote("step")
+    names = ("series_id", "begin", "end", "qty", "price")
+    columns = ", ".join(f"run.{quote(name)}" for name in names)
+    begin, end = quote("begin"), quote("end")
+    on_grid = f"{quote('step')} = {step} AND ({begin} - {phase}) % {step} = 0"
     chosen = ",".join(map(str, keys))
     latest = (
-        f"SELECT {begin} FROM ledger_runs WHERE series_id = owner.id AND {begin} <= {first}"
-        f" AND {length} = {step} AND ({begin} - {phase}) % {step} = 0"
-        f" ORDER BY {begin} DESC LIMIT 1"
+        f"SELECT {begin} FROM ledger_runs WHERE series_id = owner.id AND {begin} < {first}"
+        f" AND {on_grid} ORDER BY {begin} DESC LIMIT 1"
     )
     return (
-        f"SELECT {columns} FROM ledger_runs run WHERE run.series_id IN ({chosen})"
-        f" AND run.{length} = {step} AND run.{begin} > {first} AND run.{begin} <= {last}"
+        f"SELECT {columns} FROM ledger_runs run WHERE series_id IN ({chosen})"
+        f" AND {on_grid} AND {begin} >= {first} AND {begin} <= {last}"
         f" UNION ALL SELECT {columns} FROM ledger_series owner JOIN ledger_runs run"
-        f" ON run.series_id = owner.id AND run.{begin} = ({latest}) AND run.{length} = {step}"
+        f" ON run.series_id = owner.id AND run.{begin} = ({latest})"
+        f" AND run.{quote('step')} = {step}"
         f" WHERE owner.id IN ({chosen}) AND run.{end} >= {first}"
     )
 
