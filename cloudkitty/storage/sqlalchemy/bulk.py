@@ -13,6 +13,9 @@ from sqlalchemy.engine import Connection
 
 T = TypeVar("T")
 
+MYSQL = ("mysql", "mariadb")
+"""What SQLAlchemy calls the two that are alike."""
+
 KEYS_PER_STATEMENT = 2000
 
 STATEMENT_LENGTH = 1_000_000

@@ -23,8 +23,6 @@ from cloudkitty.storage.sqlalchemy import bulk, models
 FEW = 4
 """How many older runs may be read in the order of storage for one that is in the window."""
 
-MYSQL = ("mysql", "mariadb")
-
 LONGEST = "@@max_allowed_packet"
 """Bytes of a text that MariaDB and MySQL are asked for; they send none that is longer."""
 
@@ -63,12 +61,12 @@ def read(
         return
     statement = restrict(_statement(dialect, begin, end))
     pieces: Sequence[sa.Select[Any]] = [statement]
-    if dialect in MYSQL:
+    if dialect in bulk.MYSQL:
         connection.exec_driver_sql(f"SET SESSION group_concat_max_len = {LONGEST}")
     # Series in the order of the groups, and then the runs of each, as they are stored: nothing has
     # to be sorted.
     if not everyone or _is_most(connection, begin, end):
-        if dialect in MYSQL:
+        if dialect in bulk.MYSQL:
             pieces = [statement.prefix_with("STRAIGHT_JOIN")]
         elif everyone:
             owner = models.series.c.scope_id
@@ -121,7 +119,7 @@ def _statement(dialect: str, begin: int, end: int) -> sa.Select[Any]:
     def starts_before(instant: Any) -> Any:
         # How many, when the run has begun by then: the quotient is rounded up.
         dividend = sa.type_coerce(instant - table.begin + table.step - 1, sa.BigInteger)
-        if dialect in MYSQL:
+        if dialect in bulk.MYSQL:
             # Its "/" is a decimal of four places, which may be rounded up.
             return dividend.op("DIV", precedence=8, return_type=sa.BigInteger())(table.step)
         return dividend // table.step

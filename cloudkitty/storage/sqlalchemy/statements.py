@@ -146,15 +146,20 @@ def _runs_around(
     on_grid = f"{quote('step')} = {step} AND ({begin} - {phase}) % {step} = 0"
     chosen = ",".join(map(str, keys))
     latest = (
-        f"SELECT {begin} FROM ledger_runs WHERE series_id = owner.id AND {begin} < {first}"
-        f" AND {on_grid} ORDER BY {begin} DESC LIMIT 1"
+        f"FROM ledger_runs WHERE series_id = owner.id AND {begin} < {first} AND {on_grid}"
+        f" ORDER BY {begin} DESC LIMIT 1"
     )
+    # Each for itself: PostgreSQL would join all runs of the ledger, MariaDB all of the series.
+    if connection.dialect.name == "postgresql":
+        join = f"CROSS JOIN LATERAL (SELECT * {latest}) run"
+    else:
+        join = "STRAIGHT_JOIN" if connection.dialect.name in bulk.MYSQL else "CROSS JOIN"
+        join += f" ledger_runs run ON run.series_id = owner.id AND run.{quote('step')} = {step}"
+        join += f" AND run.{begin} = (SELECT {begin} {latest})"
     return (
         f"SELECT {columns} FROM ledger_runs run WHERE series_id IN ({chosen})"
         f" AND {on_grid} AND {begin} >= {first} AND {begin} <= {last}"
-        f" UNION ALL SELECT {columns} FROM ledger_series owner JOIN ledger_runs run"
-        f" ON run.series_id = owner.id AND run.{begin} = ({latest})"
-        f" AND run.{quote('step')} = {step}"
+        f" UNION ALL SELECT {columns} FROM ledger_series owner {join}"
         f" WHERE owner.id IN ({chosen}) AND run.{end} >= {first}"
     )
 
