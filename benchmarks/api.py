@@ -28,7 +28,7 @@ from contextlib import contextmanager
 import common
 import sqlalchemy as sa
 
-from cloudkitty.cli import api
+from cloudkitty import network
 from cloudkitty.db.engine import Database
 from cloudkitty.rating.hashmap.models import mappings
 from cloudkitty.storage.sqlalchemy import bulk
@@ -98,7 +98,7 @@ def rate(call: Callable[[], object], seconds: float) -> float:
 @contextmanager
 def idle_server() -> Iterator[str]:
     """Serve an application that does nothing, and yield its URL."""
-    listener = api.listen("127.0.0.1", 0)
+    listener = network.listen("127.0.0.1", 0, "the server that does nothing")
     port = listener.getsockname()[1]
     program = (
         "import socket; from cloudkitty.cli import api;"
