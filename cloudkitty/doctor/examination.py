@@ -13,10 +13,12 @@ from typing import TypeVar
 from oslo_config import cfg
 
 from cloudkitty import period
-from cloudkitty.collector.metrics import MetricsFile
+from cloudkitty.collector import catalogue
+from cloudkitty.collector.metrics import MetricsError, MetricsFile
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
 from cloudkitty.db import troubles
+from cloudkitty.db.collectors import CollectorStore, Notes
 from cloudkitty.db.engine import Database, DatabaseErrors
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.doctor import (
@@ -32,7 +34,7 @@ from cloudkitty.doctor import (
     usage,
 )
 from cloudkitty.doctor.bounded import Deadline, TookTooLong
-from cloudkitty.doctor.finding import Finding, Level, error
+from cloudkitty.doctor.finding import Finding, Level, error, many, ok
 from cloudkitty.doctor.prices import Module
 from cloudkitty.doctor.sources import Source
 from cloudkitty.doctor.usage import Sample
@@ -83,10 +85,9 @@ class Examination:
         self._try("storage", lambda: factory.driver(conf))
         finding, self._database = database.check(conf, self._deadline)
         self.found.append(finding)
-        read = self._try("metrics file", lambda: sources.read(conf))
-        told, definitions, of_metrics = read or ([], None, [])
-        self.found += told
-        self._check_credentials(of_metrics)
+        definitions = self._try("metrics file", self._read_definitions)
+        planned = self._try("collectors", lambda: self._plan(definitions)) or []
+        of_metrics = self._with_credentials(planned)
         fetched = self._try("fetcher", lambda: fetching.check(conf, self._deadline))
         if fetched:
             self.found.append(fetched[0])
@@ -100,16 +101,45 @@ class Examination:
         if definitions and self._database:
             self._try("prices", lambda: self._check_prices(definitions))
 
-    def _check_credentials(self, of_metrics: Iterable[Source]) -> None:
+    def _read_definitions(self) -> MetricsFile | None:
+        try:
+            read = catalogue.metrics_file(self._conf)
+        except ConfigurationError as failure:
+            self.found.append(error("collector", str(failure)))
+        except MetricsError as failure:
+            self.found += [error("metrics file", problem) for problem in failure.problems]
+        else:
+            name = self._conf.collect.metrics_conf
+            self.found.append(ok("metrics file", f"{name} has {many(len(read), 'metric')}"))
+            return read
+        return None
+
+    def _plan(self, definitions: MetricsFile | None) -> list[Source]:
+        """Return where the metrics come from, as the processor would ask for them."""
+        if definitions is None:
+            return []
+        notes = Notes()
+        if self._database:
+            notes = self._deadline.call(CollectorStore(self._database).notes)
+        obstacles, of_metrics = self._deadline.call(
+            lambda: sources.plan(self._conf, definitions, notes)
+        )
+        self.found += obstacles
+        return of_metrics
+
+    def _with_credentials(self, of_metrics: Iterable[Source]) -> list[Source]:
+        """Check all credentials, and return the sources whose own are taken: the others would
+        refuse one metric after the other."""
         conf, deadline = self._conf, self._deadline
         api = self._try("api", lambda: credentials.check_api(conf, deadline))
-        sections = [f"fetcher_{conf.fetcher.backend}"]
-        sections += [f"collector_{source.name}" for source in of_metrics]
-        others = [
-            self._try(section, functools.partial(self._check_section, section))
-            for section in dict.fromkeys(sections)
-        ]
-        self.found += [one for one in (api, *others) if one]
+        of_source = [(source, f"collector_{source.name}") for source in of_metrics]
+        names = [f"fetcher_{conf.fetcher.backend}", *(section for _, section in of_source)]
+        found = {
+            name: self._try(name, functools.partial(self._check_section, name)) for name in names
+        }
+        self.found += [one for one in (api, *found.values()) if one]
+        refused = {name for name, one in found.items() if one and one.level is Level.ERROR}
+        return [source for source, section in of_source if section not in refused]
 
     def _check_section(self, section: str) -> Finding | None:
         return credentials.check_section(self._conf, section, self._deadline)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks each source once for each of its metrics.
 
-Here alone is decided which collector has which metrics.
+Which collector has which metrics is decided as the processor decides it.
 """
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,14 @@ from oslo_config import cfg
 
 from cloudkitty.collector import catalogue
 from cloudkitty.collector.base import CollectError, Collector, SourceUnavailable
-from cloudkitty.collector.metrics import MetricDefinition, MetricsError, MetricsFile
+from cloudkitty.collector.metrics import MetricDefinition, MetricsFile
+from cloudkitty.collector.sources import Sources
+from cloudkitty.collector.steering import Steering
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Points, Registry
+from cloudkitty.db.collectors import Notes
 from cloudkitty.doctor.bounded import Deadline, TookTooLong, start
-from cloudkitty.doctor.finding import Finding, error, ok
+from cloudkitty.doctor.finding import Finding, error
 from cloudkitty.doctor.usage import Sample
 from cloudkitty.period import Period
 
@@ -30,25 +34,24 @@ class Source(NamedTuple):
     build: Callable[[cfg.ConfigOpts, Registry], Collector]
 
 
-def read(conf: cfg.ConfigOpts) -> tuple[list[Finding], MetricsFile | None, list[Source]]:
-    """Return the metrics file when it can be read, and where its metrics come from."""
+def plan(
+    conf: cfg.ConfigOpts, definitions: MetricsFile, notes: Notes
+) -> tuple[list[Finding], list[Source]]:
+    """Return where the metrics come from while these notes about collectors hold, and which come
+    from nowhere."""
     installed = catalogue.Catalogue()
-    try:
-        definitions = catalogue.metrics_file(conf, installed)
-    except ConfigurationError as failure:
-        return [error("collector", str(failure))], None, []
-    except MetricsError as failure:
-        return [error("metrics file", problem) for problem in failure.problems], None, []
-    found = ok("metrics file", f"{conf.collect.metrics_conf} has {len(definitions)} metrics")
-    sources = [
-        Source(
-            name,
-            tuple(metric for metric in definitions if metric.collector == name),
-            installed.load(name),
-        )
-        for name in definitions.collectors
+    with contextlib.closing(Sources(conf, Registry(), installed)) as checker:
+        steered = Steering(definitions, checker).plan(notes)
+    obstacles = [
+        error(f"metric {service}", told)
+        for service, told in zip(steered.blocked, steered.obstacles, strict=True)
     ]
-    return [found], definitions, sources
+    asked: dict[str, list[MetricDefinition]] = {}
+    for metric in steered.metrics:
+        asked.setdefault(metric.collector, []).append(metric)
+    return obstacles, [
+        Source(name, tuple(metrics), installed.load(name)) for name, metrics in asked.items()
+    ]
 
 
 def ask(

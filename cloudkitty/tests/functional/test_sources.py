@@ -10,13 +10,14 @@ from oslo_config import cfg
 from stevedore import ExtensionManager
 
 from cloudkitty.api import service
-from cloudkitty.collector import csv
+from cloudkitty.collector import catalogue, csv
 from cloudkitty.collector.base import SourceUnavailable
 from cloudkitty.collector.metrics import MetricsError
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
+from cloudkitty.db.collectors import CollectorStore
 from cloudkitty.db.engine import Database
-from cloudkitty.doctor import sources
+from cloudkitty.doctor import examination, sources
 from cloudkitty.period import Period
 from cloudkitty.processor import build, once
 from cloudkitty.storage import factory
@@ -267,19 +268,39 @@ def test_a_default_that_no_metric_uses_need_not_work(site, conf, sqlite_database
     build.build(conf).close()
 
 
+def asked_by_doctor(conf: cfg.ConfigOpts, database: Database) -> dict[str, list[str]]:
+    """By collector the services that the doctor asks it for."""
+    notes = CollectorStore(database).notes()
+    obstacles, found = sources.plan(conf, catalogue.metrics_file(conf), notes)
+    asked = {one.name: [metric.service for metric in one.metrics] for one in found}
+    for one in found:
+        assert one.build(conf, Registry()).fetch is not None
+    return asked | {str(one): [] for one in obstacles}
+
+
 @pytest.mark.usefixtures("site")
-def test_the_doctor_asks_each_source_for_its_own_metrics(conf) -> None:
-    findings, _definitions, found = sources.read(conf)
-    assert [(one.name, [metric.name for metric in one.metrics]) for one in found] == [
-        ("csv", ["cpu"]),
-        ("meters", ["requests"]),
-    ]
-    assert isinstance(found[1].build(conf, Registry()), meters.Meters)
-    assert "has 2 metrics" in str(findings[0])
+def test_the_doctor_asks_each_source_for_its_own_metrics(conf, sqlite_database) -> None:
+    assert asked_by_doctor(conf, sqlite_database) == {"csv": ["instance"], "meters": ["requests"]}
 
 
-def test_the_doctor_names_a_source_that_is_not_there(site, conf) -> None:
+def test_the_doctor_follows_what_is_noted_about_collectors(site, conf, sqlite_database) -> None:
+    site.write_text(METERED.replace(", collector: meters, extra_args: {much: 7}", ""))
+    notes = CollectorStore(sqlite_database)
+    notes.map("requests", "meters")
+    assert asked_by_doctor(conf, sqlite_database) == {"csv": ["instance"], "meters": ["requests"]}
+    notes.unmap("requests")
+    assert asked_by_doctor(conf, sqlite_database) == {"csv": ["instance", "requests"]}
+    notes.set_state("csv", False)
+    [instance, requests] = asked_by_doctor(conf, sqlite_database)
+    assert instance.startswith("error    metric instance: service instance has no source")
+    assert requests.startswith("error    metric requests: service requests has no source")
+    found = examination.examine(conf, NEW_YEAR + 5 * HOUR)
+    assert [str(one) for one in found if "no source" in str(one)] == [instance, requests]
+
+
+def test_the_doctor_names_a_source_that_is_not_there(site, conf, sqlite_database) -> None:
     site.write_text(METERED.replace("meters", "meter"))
-    findings, definitions, found = sources.read(conf)
-    assert (definitions, found) == (None, [])
-    assert "unknown collector 'meter'; did you mean 'meters'?" in str(findings[0])
+    found = [str(one) for one in examination.examine(conf, NEW_YEAR + 5 * HOUR)]
+    [named] = [one for one in found if "unknown collector" in one]
+    assert named.startswith("error    metrics file: ")
+    assert "unknown collector 'meter'; did you mean 'meters'?" in named

@@ -416,6 +416,17 @@ class TestCredentials:
         site.finds(2, "error credentials [fetcher_keystone]", "error fetcher keystone: asking for")
 
 
+def test_a_source_that_would_refuse_is_not_asked(site: Site) -> None:
+    section = TestCredentials().section(CLOSED, www_authenticate_uri=None)
+    collector = {"collect": {"collector": "gnocchi"}, "collector_gnocchi": section}
+    (site.directory / "metrics.yml").write_text(
+        "metrics: {cpu: {unit: GiB, groupby: [id], extra_args: {resource_type: i}}}"
+    )
+    site.configure(collector)
+    found = site.finds(2, "error credentials [collector_gnocchi]: no token")
+    assert not [line for line in found if "source gnocchi" in line or "metric cpu" in line]
+
+
 def test_a_real_metering_api(site: Site) -> None:
     url = os.environ.get("CLOUDKITTY_TEST_CEILOMETER")
     if not url:
