@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two months of rated rows brought over from the database of an existing service.
 
-``python benchmarks/importing.py [--kind sqlite|mysql|postgresql] [--influxdb] [--scopes N]
-[--hours N]``
+``python benchmarks/importing.py [--database URL] [--influxdb] [--scopes N] [--hours N]``
 
 The import runs as a process of its own, whose memory is measured; the reconciliation at its end is
-the check of the result. Servers are those of the tests.
+the check of the result. Both databases are new ones on the server, or of SQLite.
 """
 
 import argparse
 import datetime
-import os
 import pathlib
 import random
 import resource
@@ -102,13 +100,6 @@ def size(connection: sa.Connection, tables: list[str]) -> int:
         return 0  # this SQLite was built without dbstat
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has had, which others on this machine do not
-    lengthen."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def run(kind: str, scopes: int, hours: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
@@ -181,7 +172,7 @@ def measure(
                 started = time.perf_counter()
             if said.startswith("All has been brought over"):
                 brought = time.perf_counter()
-                history_cpu = cpu_seconds(process.pid)
+                history_cpu = common.processor_seconds(process.pid)
             last = said.strip() or last
     ended = time.perf_counter()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -221,10 +212,10 @@ def measure(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", default="sqlite", choices=["sqlite", "mysql", "postgresql"])
+    parser.add_argument("--database", help="URL of a server; default: SQLite in a new directory")
     parser.add_argument("--influxdb", action="store_true", help=f"needs {VARIABLE}")
     parser.add_argument("--scopes", type=int, default=35)
     parser.add_argument("--hours", type=int, default=59 * 24)
     arguments = parser.parse_args()
     bench = run_influxdb if arguments.influxdb else run
-    bench(arguments.kind, arguments.scopes, arguments.hours)
+    bench(common.served(arguments.database), arguments.scopes, arguments.hours)

@@ -128,8 +128,15 @@ class ScopeStore:
     ) -> dict[str, int]:
         """Return the keys of the scopes that hold points sent to the API, by scope id; they are
         made where they are missing."""
-        wanted = [Scope(identifier, scope_key, POSTED, POSTED) for identifier in identifiers]
-        self.ensure(wanted, starts_at=now, now=now)
+        keys = self._posted(identifiers, scope_key)
+        missing = [identifier for identifier in identifiers if identifier not in keys]
+        if missing:
+            wanted = [Scope(identifier, scope_key, POSTED, POSTED) for identifier in missing]
+            self.ensure(wanted, starts_at=now, now=now)
+            keys |= self._posted(missing, scope_key)
+        return keys
+
+    def _posted(self, identifiers: Collection[str], scope_key: str) -> dict[str, int]:
         table = scopes.c
         with self._database.reader() as connection:
             rows = connection.execute(

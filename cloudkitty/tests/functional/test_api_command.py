@@ -55,6 +55,29 @@ def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> No
     assert server.process.stdout.read() == ""
 
 
+SLOW_WORKERS = """
+import os, signal, time
+from cloudkitty import network
+from cloudkitty.cli import api
+
+def slowly(_server, _worker):
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(1)
+
+listener = network.listen("127.0.0.1", 0, "test")
+server = api.Server(lambda environ, start: [], listener, workers=1, threads=1)
+server.cfg.set("post_fork", slowly)
+server.run()
+"""
+
+
+def test_it_ends_when_told_before_its_workers_have_started() -> None:
+    command = [sys.executable, "-c", SLOW_WORKERS]
+    # It would kill the worker after half a minute.
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def until(condition: Callable[[], bool]) -> bool:
     """Whether *condition* comes true in a while."""
     deadline = time.monotonic() + commands.BOUND
