@@ -9,6 +9,7 @@ the check of the result. Both databases are new ones on the server, or of SQLite
 
 import argparse
 import datetime
+import os
 import pathlib
 import random
 import resource
