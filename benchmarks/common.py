@@ -49,7 +49,7 @@ def proportional_mib(parent: int) -> list[float]:
     """Return the proportional memory of a process and all that it has started, in MiB, most
     first."""
     sizes = []
-    for process in _family(parent):
+    for process in family(parent):
         # One that ends just now needs none.
         with contextlib.suppress(OSError):
             for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
@@ -58,10 +58,22 @@ def proportional_mib(parent: int) -> list[float]:
     return sorted(sizes, reverse=True)
 
 
-def _family(parent: int) -> list[int]:
+def family(parent: int) -> list[int]:
+    """Return the ids of a process and of all that it has started and that live."""
     with contextlib.suppress(OSError):
-        return [parent, *(one for child in commands.children(parent) for one in _family(child))]
+        return [parent, *(one for child in commands.children(parent) for one in family(child))]
     return []
+
+
+def processor_seconds(parent: int) -> float:
+    """Return the processor time that a process and its children have used so far (proc(5): fields
+    14 and 15 of ``stat``): beside it, what else keeps the machine busy does not count."""
+    ticks = 0
+    for process in family(parent):
+        # The second field is the name, which may have blanks and brackets in it.
+        fields = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -103,13 +115,21 @@ def _rounded(value: Any) -> Any:
     return value
 
 
+def served(url: str | None) -> str:
+    """Return the dialect of the server at *url*, which is from now on that of the tests; without
+    one, SQLite."""
+    if url is None:
+        return "sqlite"
+    dialect = make_url(url).get_backend_name().replace("mariadb", "mysql")
+    os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"] = url
+    return dialect
+
+
 @contextlib.contextmanager
 def fresh_database(url: str | None) -> Iterator[tuple[cfg.ConfigOpts, Database]]:
     """Yield a configuration and an empty migrated database: SQLite in a directory of its own, or a
     new one on the server at *url*, dropped afterwards."""
-    dialect = "sqlite" if url is None else make_url(url).get_backend_name()
-    if url is not None:
-        os.environ[f"CLOUDKITTY_TEST_{dialect.upper()}"] = url
+    dialect = served(url)
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         conf = config.load([], config_files=[])

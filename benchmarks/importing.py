@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two months of rated rows brought over from the database of an existing service.
 
-``python benchmarks/importing.py [--kind sqlite|mysql|postgresql] [--scopes N] [--hours N]``
+``python benchmarks/importing.py [--database URL] [--influxdb] [--scopes N] [--hours N]``
 
 The import runs as a process of its own, whose memory is measured; the reconciliation at its end is
-the check of the result. Servers are those of the tests.
+the check of the result. Both databases are new ones on the server, or of SQLite.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 
 import common
@@ -26,8 +26,10 @@ import sqlalchemy as sa
 from cloudkitty import config
 from cloudkitty.db.engine import Database
 from cloudkitty.storage.sqlalchemy import models
+from cloudkitty.storage.sqlalchemy.bulk import chunks
 from cloudkitty.tests import oldservice
 from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.oldinflux import GROUPBY, VARIABLE, OldInflux
 from cloudkitty.tests.oldservice import HOUR, OldService, RatedRow
 
 BEGIN = datetime.datetime(2026, 1, 1)
@@ -68,21 +70,19 @@ def rows(scopes: int, hours: int) -> Iterator[RatedRow]:
                     yield RatedRow(tenant, begin, end, "MB", sent, "network.outgoing", price, desc)
 
 
-def fill(old: OldService, scopes: int, hours: int) -> int:
-    """Store the rows, and return how many they are."""
+def fill_rules(old: OldService, scopes: int, hours: int) -> None:
     oldservice.fill_rules(old)
     last = BEGIN + (hours - 1) * HOUR
     old.add(oldservice.states, *(oldservice.state(f"{s:032x}", last) for s in range(scopes)))
+
+
+def fill(store: Callable[[Sequence[RatedRow]], object], scopes: int, hours: int) -> int:
+    """Store the rows, and return how many they are."""
     number = 0
-    piece: list[RatedRow] = []
-    for row in rows(scopes, hours):
-        piece.append(row)
-        if len(piece) == 10_000:
-            old.add_rated(piece)
-            number += len(piece)
-            piece = []
-    old.add_rated(piece)
-    return number + len(piece)
+    for piece in chunks(rows(scopes, hours), 10_000):
+        store(piece)
+        number += len(piece)
+    return number
 
 
 def size(connection: sa.Connection, tables: list[str]) -> int:
@@ -101,36 +101,67 @@ def size(connection: sa.Connection, tables: list[str]) -> int:
         return 0  # this SQLite was built without dbstat
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has had, which others on this machine do not
-    lengthen."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def run(kind: str, scopes: int, hours: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         old = OldService(kind, directory)
         server = TestServer(kind, directory)
         try:
-            number = fill(old, scopes, hours)
-            measure(kind, number, old, server, directory)
+            fill_rules(old, scopes, hours)
+            number = fill(old.add_rated, scopes, hours)
+            with old.engine.connect() as connection:
+                bytes_there = size(connection, ["rated_data_frames"])
+            measure(f"{number} rated rows, {kind}", number, old.url, server, directory, bytes_there)
         finally:
             server.drop()
             old.drop()
 
 
-def measure(
-    kind: str, number: int, old: OldService, server: TestServer, directory: pathlib.Path
-) -> None:
+def run_influxdb(kind: str, scopes: int, hours: int) -> None:
+    """History from InfluxDB, with the horizons that rules and states have brought before, and
+    without."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        old = OldService("sqlite", directory)
+        influx = OldInflux(os.environ[VARIABLE])
+        servers = []
+        for which in ("new", "known"):
+            (directory / which).mkdir()
+            servers.append(TestServer(kind, directory / which))
+        try:
+            fill_rules(old, scopes, hours)
+            groupby = (*GROUPBY, "user_id")
+            number = fill(lambda piece: influx.add(piece, groupby), scopes, hours)
+            bring(old.url, servers[1], directory)
+            for server, scopes_are in zip(servers, ("new", "known"), strict=True):
+                what = f"{number} points from InfluxDB, {kind}, {scopes_are} scopes"
+                measure(what, number, influx.url, server, directory, 0)
+        finally:
+            for server in servers:
+                server.drop()
+            influx.drop()
+            old.drop()
+
+
+def bring(url: str, server: TestServer, directory: pathlib.Path) -> None:
+    subprocess.run(command(url, server, directory), check=True, stdout=subprocess.DEVNULL)
+
+
+def command(url: str, server: TestServer, directory: pathlib.Path) -> list[str]:
     path = directory / "cloudkitty.conf"
     path.write_text(
         f"[database]\nconnection = {server.url}\n[collect]\ncollector = csv\n"
         "[fetcher]\nbackend = source\n"
     )
     line = [sys.executable, "-u", "-m", "cloudkitty.cli.dbsync", "--config-file", str(path)]
-    line += ["import-cloudkitty", "--from", old.url]
+    return [*line, "import-cloudkitty", "--from", url]
+
+
+def measure(
+    what: str, number: int, url: str, server: TestServer, directory: pathlib.Path, bytes_there: int
+) -> None:
+    kind = server.dialect
+    line = command(url, server, directory)
     begun = time.perf_counter()
     started = brought = begun
     last = ""
@@ -142,7 +173,7 @@ def measure(
                 started = time.perf_counter()
             if said.startswith("All has been brought over"):
                 brought = time.perf_counter()
-                history_cpu = cpu_seconds(process.pid)
+                history_cpu = common.processor_seconds(process.pid)
             last = said.strip() or last
     ended = time.perf_counter()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -161,11 +192,9 @@ def measure(
             for table in (models.series, models.runs)
         }
         bytes_here = size(connection, ["ledger_series", "ledger_runs"])
-    with old.engine.connect() as connection:
-        bytes_there = size(connection, ["rated_data_frames"])
     database.dispose()
     common.report(
-        f"import of {number} rated rows, {kind}",
+        f"import of {what}",
         number / (brought - started),
         "rows/s",
         100_000,
@@ -184,8 +213,10 @@ def measure(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", default="sqlite", choices=["sqlite", "mysql", "postgresql"])
+    parser.add_argument("--database", help="URL of a server; default: SQLite in a new directory")
+    parser.add_argument("--influxdb", action="store_true", help=f"needs {VARIABLE}")
     parser.add_argument("--scopes", type=int, default=35)
     parser.add_argument("--hours", type=int, default=59 * 24)
     arguments = parser.parse_args()
-    run(arguments.kind, arguments.scopes, arguments.hours)
+    bench = run_influxdb if arguments.influxdb else run
+    bench(common.served(arguments.database), arguments.scopes, arguments.hours)

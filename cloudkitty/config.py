@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 
+from cotyledon import oslo_config_glue
 from keystoneauth1 import exceptions as keystone_errors
 from keystoneauth1 import loading as keystone_loading
 from oslo_config import cfg, iniparser, types
@@ -377,15 +378,17 @@ ORCHESTRATOR: Options = [
         "coordination_url",
         secret=True,
         default="file://$state_path/locks",
-        help="Lock service shared by all processors; must be reachable from every host when "
-        "there are several. Locks save work, they do not keep the ledger right: it does itself.",
+        help="Coordination service by which the workers of all hosts share the scopes, as a URL of "
+        "the library tooz: with file, redis, etcd3+http or zookeeper workers know of each other, "
+        "mysql and postgresql have locks alone. Must be reachable from every host when there are "
+        "several. It saves work, and does not keep the ledger right: that does itself.",
     ),
     cfg.IntOpt(
         "max_workers",
-        min=1,
+        min=0,
         default=multiprocessing.cpu_count(),
         sample_default="<CPU count>",
-        help="Worker processes of cloudkitty-processor.",
+        help="Worker processes of cloudkitty-processor on this host; with 0 it rates nothing.",
     ),
     cfg.IntOpt(
         "max_threads",
@@ -458,8 +461,13 @@ def _keystone_options() -> Options:
     return options
 
 
+def _daemon_options() -> Options:
+    """What the library of worker processes would only register when the processor starts."""
+    return [one for one in oslo_config_glue.service_opts if one.name == "graceful_shutdown_timeout"]
+
+
 GROUPS: dict[str, Options] = {
-    "DEFAULT": DEFAULT,
+    "DEFAULT": [*DEFAULT, *_daemon_options()],
     "api": API,
     "collect": COLLECT,
     "collector_csv": COLLECTOR_CSV,
@@ -527,6 +535,9 @@ def set_library_defaults(conf: cfg.ConfigOpts | None = None) -> None:
         "oslo_db.sqlalchemy.exc_filters=CRITICAL",
         "keystoneauth.session=ERROR",
         "stevedore.named=ERROR",
+        # Whether the coordination service is there is told once, and not with each beat of a heart.
+        "tooz=CRITICAL",
+        "kazoo=CRITICAL",
         # More connections at a time than are kept is no news either.
         "urllib3.connectionpool=ERROR",
     ]

@@ -23,8 +23,19 @@ Scalar = str | int | float | bool | None
 
 UNDEFINED_UNIT = "undefined"
 
+_EXACT = {str, int, bool, type(None)}
+"""Types of values that are attributes as they are."""
+
+_POINT = {"vol", "rating", "groupby", "metadata", "description"}
+_VOLUME = {"unit", "qty"}
+_RATING = {"price"}
+"""The keys of a point's dictionary form, and of parts of it."""
+
 TEXTS_SHARED = 10_000
 """How many texts of attributes a registry may remember to have one object for equal ones."""
+
+
+_TEXT = {str}
 
 
 class FrameError(ValueError):
@@ -55,7 +66,7 @@ class Series:
         self.values = values
         types = tuple(map(type, values))
         # Texts are nearly all there is; only other types can be equal without being the same.
-        self._types = None if set(types) <= {str} else types
+        self._types = None if _TEXT.issuperset(types) else types
         self._hash = hash((shape.metric, values))
 
     def __hash__(self) -> int:
@@ -130,6 +141,8 @@ class Registry:
         # building a series: equal texts are the same attribute.
         self._texts: dict[int, dict[tuple[Scalar, ...], Series]] = {}
         self._others: dict[Series, Series] = {}
+        # By the content of a shape in any order of the names.
+        self._ordered: dict[tuple[object, ...], Shape] = {}
         # Flavors, users and zones are the same in many series, and come as another object in each
         # answer of a source: without this they would be two thirds of the memory of a series.
         self._words: dict[str, str] = {}
@@ -147,13 +160,19 @@ class Registry:
         description: str | None = None,
     ) -> Series:
         """Return the series with this content."""
-        groupby_keys = tuple(sorted(groupby))
-        metadata_keys = tuple(sorted(metadata))
-        values = tuple(scalar(groupby[key]) for key in groupby_keys) + tuple(
-            scalar(metadata[key]) for key in metadata_keys
+        content = (metric, unit, description, tuple(groupby), tuple(metadata))
+        shape = self._ordered.get(content)
+        if shape is None:
+            names = tuple(sorted(groupby)), tuple(sorted(metadata))
+            shape = self.shape(Shape(metric, unit or UNDEFINED_UNIT, description, *names))
+            self._ordered[content] = shape
+        values = (
+            *map(groupby.__getitem__, shape.groupby),
+            *map(metadata.__getitem__, shape.metadata),
         )
-        shape = Shape(metric, unit or UNDEFINED_UNIT, description, groupby_keys, metadata_keys)
-        return self.of(self.shape(shape), values)
+        if not _EXACT.issuperset(map(type, values)):
+            values = tuple(map(scalar, values))
+        return self.of(shape, values)
 
     def shape(self, shape: Shape) -> Shape:
         """Return the one object for this shape."""
@@ -454,10 +473,41 @@ class _Reader:
     def _points(self, metric: str, points: Sequence[object], place: str) -> Points:
         columns = Points()
         for index, form in enumerate(points):
-            point = self._point(metric, form, f"{place}[{index}]")
+            point = self._regular(metric, form)
+            if point is None:
+                point = self._point(metric, form, f"{place}[{index}]")
             if point is not None:
                 columns.append(*point)
         return columns
+
+    def _regular(self, metric: str, form: Any) -> Point | None:
+        """Return a point of which nothing is wrong; one that is not, or not surely, takes the long
+        way, on which mistakes are noted."""
+        try:
+            volume, groupby, metadata = form["vol"], form["groupby"], form["metadata"]
+            rating, description = form.get("rating", {}), form.get("description")
+            if not (
+                _POINT.issuperset(form)
+                and volume.keys() == _VOLUME
+                and _RATING.issuperset(rating)
+                and type(volume["unit"]) is str
+                and (description is None or type(description) is str)
+                and _TEXT.issuperset(map(type, (*groupby, *metadata)))
+            ):
+                return None
+            return Point(
+                self._registry.series(
+                    metric,
+                    unit=volume["unit"],
+                    groupby=groupby,
+                    metadata=metadata,
+                    description=description,
+                ),
+                money.amount(volume["qty"]),
+                money.amount(rating.get("price", 0)),
+            )
+        except (LookupError, TypeError, AttributeError, money.NotAnAmount):
+            return None
 
     def _point(self, metric: str, form: object, place: str) -> Point | None:
         legacy = isinstance(form, Mapping) and "desc" in form

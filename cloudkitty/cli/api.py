@@ -5,12 +5,14 @@ Invariant: everything is checked before the port is bound; a process that listen
 """
 
 import gc
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from oslo_config import cfg
 from oslo_log import log
 
@@ -86,6 +88,27 @@ def reload(conf: cfg.ConfigOpts, telemetry: ApiTelemetry) -> "WSGIApplication | 
         return None
 
 
+ENDING = (signal.SIGTERM, signal.SIGQUIT)
+"""Signals by which workers are ended."""
+
+
+class Supervisor(Arbiter):  # type: ignore[misc]
+    """Starts workers. One that is told to end before it is listening to signals ends as soon as it
+    is: else it would put them where its parent keeps its own, and be waited for in vain."""
+
+    def spawn_worker(self) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            pid: int = super().spawn_worker()
+            return pid
+        finally:
+            listen_to_signals()
+
+
+def listen_to_signals(_worker: object = None) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 class Server(BaseApplication):  # type: ignore[misc]
     """Worker processes with threads, on a socket that is bound already.
 
@@ -118,6 +141,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             # Else the server would open a socket in the home directory.
             "control_socket_disable": True,
             "when_ready": self._announce,
+            "post_worker_init": listen_to_signals,
         }
         super().__init__()
 
@@ -129,6 +153,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> "WSGIApplication":
         return self._application
+
+    def run(self) -> None:
+        Supervisor(self).run()
 
     def reload(self) -> None:
         super().reload()

@@ -17,8 +17,8 @@ from cloudkitty import config, period, plugins
 from cloudkitty.cli import common
 from cloudkitty.db import migration
 from cloudkitty.db.engine import Database
+from cloudkitty.importer import origins
 from cloudkitty.importer import run as importer
-from cloudkitty.importer.source import Source
 from cloudkitty.rating.base import RatingModule
 from cloudkitty.storage.base import StorageError
 
@@ -92,15 +92,15 @@ def import_cloudkitty(conf: cfg.ConfigOpts, database: Database) -> int:
         zone = period.zone(arguments.time_zone)
     except ValueError as error:
         raise UsageError(f"--time-zone: {error}") from None
-    source = Source(arguments.source)
+    origin = origins.opened(arguments.source)
     options = importer.Options(zone, arguments.batch, arguments.dry_run)
     try:
-        return 0 if importer.Import(conf, database, source, options).run() else 1
+        return 0 if importer.Import(conf, database, origin, options).run() else 1
     except StorageError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 1
     finally:
-        source.dispose()
+        origin.dispose()
 
 
 def _add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -128,15 +128,16 @@ def _add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 
     command = subparsers.add_parser(
         "import-cloudkitty",
-        help="bring over rules, scopes and rated history from the database of an existing service",
+        help="bring over rules, scopes and rated history from an existing service",
     )
     command.add_argument(
         "--from",
         dest="source",
         required=True,
         metavar="URL",
-        help="database of the existing service, such as mysql://USER:PASSWORD@HOST/cloudkitty; "
-        "it is only read",
+        help="database of the existing service, such as mysql://USER:PASSWORD@HOST/cloudkitty, or "
+        "the InfluxDB (version 1) that it keeps rated usage in, such as "
+        "influxdb://USER:PASSWORD@HOST:8086/cloudkitty; it is only read",
     )
     command.add_argument(
         "--time-zone",

@@ -112,13 +112,31 @@ class ScopeStore:
         with self._database.reader() as connection:
             return _states(connection, sa.and_(*conditions), offset, limit)
 
+    def get(self, key: int) -> ScopeState:
+        """Return the scope with this key.
+
+        :raises KeyError: there is none.
+        """
+        with self._database.reader() as connection:
+            found = _states(connection, scopes.c.id == key)
+        if not found:
+            raise KeyError(key)
+        return found[0]
+
     def posted(
         self, identifiers: Collection[str], scope_key: str, now: datetime.datetime
     ) -> dict[str, int]:
         """Return the keys of the scopes that hold points sent to the API, by scope id; they are
         made where they are missing."""
-        wanted = [Scope(identifier, scope_key, POSTED, POSTED) for identifier in identifiers]
-        self.ensure(wanted, starts_at=now, now=now)
+        keys = self._posted(identifiers, scope_key)
+        missing = [identifier for identifier in identifiers if identifier not in keys]
+        if missing:
+            wanted = [Scope(identifier, scope_key, POSTED, POSTED) for identifier in missing]
+            self.ensure(wanted, starts_at=now, now=now)
+            keys |= self._posted(missing, scope_key)
+        return keys
+
+    def _posted(self, identifiers: Collection[str], scope_key: str) -> dict[str, int]:
         table = scopes.c
         with self._database.reader() as connection:
             rows = connection.execute(

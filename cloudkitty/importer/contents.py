@@ -15,9 +15,9 @@ from sqlalchemy.engine import Connection
 from cloudkitty.db.models import modules_state, service_to_collector_mappings
 from cloudkitty.importer import hashmap, scopes, scripts, tables
 from cloudkitty.importer.notes import Notes
-from cloudkitty.importer.rated import Extent, Rated
 from cloudkitty.importer.scopes import Identity, OldScope
 from cloudkitty.importer.source import Source
+from cloudkitty.importer.usage import Extent, RatedUsage
 from cloudkitty.rating.state import move_revision
 
 Values = dict[str, Any]
@@ -35,6 +35,7 @@ class Contents:
     tasks: Sequence[Mapping[str, Any]] = ()
     extents: Sequence[Extent] = ()
     notes: Notes = field(default_factory=Notes)
+    with_rules: bool = True
 
     @property
     def rows(self) -> int:
@@ -43,6 +44,11 @@ class Contents:
 
     def counts(self) -> list[tuple[str, int]]:
         """Return how many of each kind there are, by what operators call them."""
+        return [*self._rules(), ("scopes", len(self.scopes)), *self._history()]
+
+    def _rules(self) -> list[tuple[str, int]]:
+        if not self.with_rules:
+            return []
         rules = self.rules
         return [
             ("rating modules", len(self.modules)),
@@ -53,14 +59,15 @@ class Contents:
             ("hashmap thresholds", len(rules.thresholds)),
             ("scripts", len(self.scripts)),
             ("collector mappings", len(self.collectors)),
-            ("scopes", len(self.scopes)),
-            ("reprocessing tasks", len(self.tasks)),
-            ("rated rows", self.rows),
         ]
+
+    def _history(self) -> list[tuple[str, int]]:
+        tasks = [("reprocessing tasks", len(self.tasks))] if self.with_rules else []
+        return [*tasks, ("rated rows", self.rows)]
 
 
 def read(
-    source: Source, rated: Rated | None, identity: Identity, zone: datetime.tzinfo
+    source: Source, usage: RatedUsage | None, identity: Identity, zone: datetime.tzinfo
 ) -> Contents:
     """Read everything; *zone* is that of the old server."""
     contents = Contents()
@@ -72,8 +79,8 @@ def read(
             contents.rules = hashmap.read(connection, zone, notes)
         if tables.scripts.name in source.has:
             contents.scripts = scripts.read(connection, zone, notes)
-        if rated is not None:
-            contents.extents = rated.extents(connection)
+        if usage is not None:
+            contents.extents = usage.extents(connection)
         states = scopes.read_states(connection, identity, notes)
         contents.tasks = scopes.read_tasks(connection)
     found = scopes.with_history(states, contents.extents, identity, notes)

@@ -2,8 +2,9 @@
 """The rated rows of the old service become runs of the ledger, scope by scope.
 
 Invariants: memory grows with the series of one scope that are alive at one time; what has been
-committed stands behind the scope's horizon, where an import that was killed goes on; rows with
-equal attributes in one period are one point, whose quantity and price are their sums.
+committed stands behind the scope's horizon, or before its window, and an import that was killed
+goes on there; rows with equal attributes in one period are one point, whose quantity and price are
+their sums.
 """
 
 from collections import Counter
@@ -13,9 +14,9 @@ from typing import NamedTuple
 
 from cloudkitty import money, period
 from cloudkitty.dataframe import Registry, Series
-from cloudkitty.importer.rated import Rated
 from cloudkitty.importer.scopes import OldScope
-from cloudkitty.importer.source import Source
+from cloudkitty.importer.usage import RatedUsage
+from cloudkitty.importer.windows import Remainder, Windows
 from cloudkitty.storage.sqlalchemy.loader import History, Loader
 from cloudkitty.storage.sqlalchemy.writer import Content
 
@@ -41,10 +42,10 @@ class Importer:
     """Brings the history of scopes over; ``batch`` is how many rows one transaction has, and
     ``unusable`` counts rows that stand for no point, by why."""
 
-    def __init__(self, source: Source, rated: Rated, loader: Loader, batch: int) -> None:
-        self._source = source
-        self._rated = rated
+    def __init__(self, usage: RatedUsage, loader: Loader, windows: Windows, batch: int) -> None:
+        self._usage = usage
         self._loader = loader
+        self._windows = windows
         self._batch = batch
         self.unusable: Counter[str] = Counter()
 
@@ -56,32 +57,39 @@ class Importer:
         """
         assert old.extent is not None
         registry = Registry()
-        history = self._loader.open(scope_id, registry)
-        moment = old.horizon(seconds)
-        assert moment is not None
-        horizon = period.epoch(moment)
-        if history.horizon is not None and history.horizon >= horizon:
+        history, end = self._open(old, scope_id, seconds, registry)
+        if history.horizon is not None and history.horizon >= end:
             progress(old.extent.rows)
             return
         read = 0
         if history.horizon is not None:
-            with self._source.reading() as connection:
-                read = self._rated.count(connection, old.extent.tenant, history.horizon)
+            with self._usage.reading() as connection:
+                read = self._usage.count(connection, old.extent.tenant, history.horizon)
             progress(read)
         read += self._stream(old, history, registry, progress)
-        history.commit(horizon)
+        history.commit(end)
         progress(old.extent.rows - read)
 
+    def _open(
+        self, old: OldScope, scope_id: int, seconds: int, registry: Registry
+    ) -> tuple[History | Remainder, int]:
+        """Return what takes the history of a scope, and the instant that it will have come to."""
+        remainder = self._windows.open(scope_id, registry)
+        if remainder is not None:
+            return remainder, remainder.end
+        moment = old.horizon(seconds)
+        assert moment is not None
+        return self._loader.open(scope_id, registry), period.epoch(moment)
+
     def _stream(
-        self, old: OldScope, history: History, registry: Registry, progress: Progress
+        self, old: OldScope, history: History | Remainder, registry: Registry, progress: Progress
     ) -> int:
         assert old.extent is not None
-        tenant = old.extent.tenant
-        points = _Points(self._rated, registry, old.scope.scope_key, old.scope.identifier)
+        points = _Points(self._usage, registry, old.scope.scope_key, old.scope.identifier)
         read = pending = 0
         before = None
-        with self._source.reading() as connection:
-            rows = self._rated.stream(connection, tenant, history.horizon)
+        with self._usage.reading() as connection:
+            rows = self._usage.stream(connection, old.extent, history.horizon)
             for chunk in points.chunks(rows, self.unusable):
                 if pending >= self._batch and chunk.begin != before:
                     history.commit(chunk.begin)
@@ -100,8 +108,10 @@ class _Points:
     Rows of a period that were in the one before, text for text, need no decoding.
     """
 
-    def __init__(self, rated: Rated, registry: Registry, scope_key: str, scope_id: str) -> None:
-        self._rated = rated
+    def __init__(
+        self, usage: RatedUsage, registry: Registry, scope_key: str, scope_id: str
+    ) -> None:
+        self._usage = usage
         self._registry = registry
         self._own = {scope_key: scope_id}
         self._before: dict[Hashable, _Point] = {}
@@ -142,11 +152,15 @@ class _Points:
             yield _Chunk(begin, end, content, number)
 
     def _point(self, raw: Hashable) -> _Point:
-        row = self._rated.decode(raw)
+        row = self._usage.decode(raw)
         series = self._known.get(row.what)
         if series is None:
-            what = self._rated.described(row.what)
+            what = self._usage.described(row.what)
             series = self._known[row.what] = self._registry.series(
-                what.metric, unit=what.unit, groupby=self._own | what.attributes, metadata={}
+                what.metric,
+                unit=what.unit,
+                groupby=self._own | what.groupby,
+                metadata=what.metadata,
+                description=what.description,
             )
         return series, (row.qty, row.price)

@@ -5,10 +5,12 @@ Invariants: rows are read through a cursor on the server, some at a time; amount
 decimals that they were written as; progress marks among the rows are left out.
 """
 
+import hashlib
 import json
 from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
@@ -19,6 +21,15 @@ from cloudkitty.dataframe import Scalar, scalar
 from cloudkitty.importer import binary
 from cloudkitty.importer.source import Source
 from cloudkitty.importer.tables import rated
+from cloudkitty.importer.usage import (
+    Alike,
+    Described,
+    Extent,
+    Month,
+    RatedUsage,
+    Row,
+    without_calendar,
+)
 
 ROWS_AT_ONCE = 5000
 
@@ -29,33 +40,7 @@ _SEPARATOR = "\x01"
 _ROW = rated.c
 
 
-class Extent(NamedTuple):
-    """How many rows a scope has (marks included), and from when to when."""
-
-    tenant: str | None
-    rows: int
-    first: int
-    last: int
-
-
-class Row(NamedTuple):
-    """One rated row, decoded but for ``what``: metric, unit and attributes, which ``described``
-    understands and which is equal for equal ones."""
-
-    qty: Decimal
-    price: Decimal
-    what: Hashable
-
-
-class Described(NamedTuple):
-    """What was used."""
-
-    metric: str
-    unit: str
-    attributes: dict[str, Scalar]
-
-
-class Rated:
+class Rated(RatedUsage):
     """Reads ``rated_data_frames`` of a source that has it."""
 
     def __init__(self, source: Source) -> None:
@@ -111,8 +96,10 @@ class Rated:
 
     # -- reading ------------------------------------------------------------------------------
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        return self._source.reading()
+
     def extents(self, connection: Connection) -> list[Extent]:
-        """Return every scope that has rows, by name."""
         tenant = self.exact(_ROW.tenant_id)
         statement = sa.select(
             tenant,
@@ -124,22 +111,18 @@ class Rated:
         return sorted(found, key=lambda extent: extent.tenant or "")
 
     def period(self, connection: Connection) -> int | None:
-        """Return the length in seconds of the newest row's period."""
         length = self.seconds(_ROW.end) - self.seconds(_ROW.begin)
         seconds: int | None = connection.scalar(sa.select(length).order_by(_ROW.id.desc()).limit(1))
         return seconds
 
     def count(self, connection: Connection, tenant: str | None, before: int) -> int:
-        """Return how many rows of a scope begin before an instant."""
         moment = period.from_epoch(before).replace(tzinfo=None)
         statement = sa.select(sa.func.count()).where(self.of(tenant), _ROW.begin < moment)
         return int(connection.scalar(statement) or 0)
 
     def stream(
-        self, connection: Connection, tenant: str | None, since: int | None
+        self, connection: Connection, extent: Extent, since: int | None
     ) -> Iterator[tuple[int, int, Hashable]]:
-        """Yield the rows of a scope that begin at *since* or later: begin and end in Unix seconds
-        and the rest, which ``decode`` understands and which is equal for equal rows."""
         begin = self.seconds(_ROW.begin)
         amounts: list[Any] = [sa.func.coalesce(_ROW.qty, 0), self.wide_rate()]
         texts = [sa.func.coalesce(column, "") for column in (_ROW.res_type, _ROW.unit, _ROW.desc)]
@@ -152,7 +135,7 @@ class Rated:
             for number, text in enumerate(texts):
                 joined = joined + (_SEPARATOR if number else "") + text
             columns.append(joined)
-        statement = sa.select(*columns).where(self.of(tenant))
+        statement = sa.select(*columns).where(self.of(extent.tenant))
         if since is not None:
             moment = period.from_epoch(since).replace(tzinfo=None)
             statement = statement.where(_ROW.begin >= moment)
@@ -172,34 +155,70 @@ class Rated:
                     yield first, last, tuple(row)
 
     def decode(self, raw: Any) -> Row:
-        """Return what a row of ``stream`` says.
-
-        :raises money.NotAnAmount: its quantity or price is no amount.
-        """
         qty, rate, what = raw.split(_SEPARATOR, 2) if isinstance(raw, str) else raw
         return Row(money.amount(qty), binary.amount(rate, self.single), what)
 
     def described(self, what: Any) -> Described:
-        """Return what a row is about."""
         metric, unit, desc = what.split(_SEPARATOR, 2)
-        return Described(metric, unit, attributes(desc))
+        return Described(metric, unit, attributes(desc), {})
+
+    # -- comparing ----------------------------------------------------------------------------
+
+    def alike(self, connection: Connection, extent: Extent) -> Iterator[Alike]:
+        groups: list[Any] = [*self._groups()]
+        amounts = [sa.func.coalesce(_ROW.qty, 0), self.wide_rate()]
+        rows: Any = connection.execute(
+            sa.select(*groups, sa.func.count(), *amounts)
+            .where(self.of(extent.tenant))
+            .group_by(*groups, *amounts)
+        )
+        for metric, year, month, number, qty, price in rows:
+            amount = binary.amount(price, self.single)
+            yield Alike(Month(metric, int(year), int(month)), number, money.amount(qty), amount)
+
+    def reported(self, connection: Connection, extent: Extent) -> Iterator[tuple[Month, Decimal]]:
+        groups: list[Any] = [*self._groups()]
+        rows: Any = connection.execute(
+            sa.select(*groups, sa.func.sum(self.wide_rate()))
+            .where(self.of(extent.tenant))
+            .group_by(*groups)
+        )
+        for metric, year, month, price in rows:
+            yield Month(metric, int(year), int(month)), binary.amount(price or 0, single=False)
+
+    def distinct(self, connection: Connection, tenant: str | None, month: Month) -> int:
+        metric, in_year, in_month = self._groups()
+        rows = connection.execution_options(stream_results=True).execute(
+            sa.select(_ROW.begin, _ROW.end, _ROW.unit, _ROW.desc).where(
+                self.of(tenant),
+                metric == month.metric,
+                in_year == month.year,
+                in_month == month.month,
+            )
+        )
+        known = set()
+        for begin, end, unit, desc in rows:
+            text = json.dumps([str(begin), str(end), unit, attributes(desc)], sort_keys=True)
+            known.add(hashlib.blake2b(text.encode(), digest_size=16).digest())
+        return len(known)
+
+    def _groups(self) -> tuple[Any, Any, Any]:
+        return (
+            sa.func.coalesce(self.exact(_ROW.res_type), ""),
+            sa.extract("year", _ROW.begin),
+            sa.extract("month", _ROW.begin),
+        )
 
 
 def attributes(desc: str) -> dict[str, Scalar]:
-    """Return the attributes of a row, without those that the old service made of the period: no
-    two days would have the same, and reports here find them by themselves."""
+    """Return the attributes of a row, without those that the old service made of the period."""
     try:
         known = json.loads(desc) if desc else {}
     except ValueError:
         known = desc  # cut short by the database, say: what is left is kept
     if not isinstance(known, dict):
         known = {"desc": known}
-    if known.keys() >= _CALENDAR:
-        known = {name: value for name, value in known.items() if name not in _CALENDAR}
-    return {name: scalar(value) for name, value in known.items()}
-
-
-_CALENDAR = frozenset(period.CALENDAR_UNITS)
+    return {name: scalar(value) for name, value in without_calendar(known).items()}
 
 
 def _is_single(kind: Any, database: str) -> bool:

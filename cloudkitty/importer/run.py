@@ -7,7 +7,7 @@ brought over changes nothing and compares again.
 
 import datetime
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -19,22 +19,23 @@ from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.importer import contents as whole
-from cloudkitty.importer import report, scopes, tables, target
+from cloudkitty.importer import report, scopes, target, windows
 from cloudkitty.importer.contents import Contents
 from cloudkitty.importer.history import Importer
-from cloudkitty.importer.rated import MARKER, Rated
+from cloudkitty.importer.origin import Origin
+from cloudkitty.importer.rated import MARKER
 from cloudkitty.importer.reconcile import Line, Reconciler, Verdict
 from cloudkitty.importer.scopes import Identity
-from cloudkitty.importer.source import Source
 from cloudkitty.importer.target import TargetError
+from cloudkitty.importer.usage import RatedUsage
+from cloudkitty.importer.windows import Windows
 from cloudkitty.scope import Scope
 from cloudkitty.storage import factory
+from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
 from cloudkitty.storage.sqlalchemy.loader import Loader
 
 BATCH = 100_000
 """Rated rows in one transaction."""
-
-LEDGER = "sqlalchemy"
 
 Say = Callable[[str], object]
 
@@ -56,14 +57,14 @@ class Import:
         self,
         conf: cfg.ConfigOpts,
         database: Database,
-        source: Source,
+        origin: Origin,
         options: Options,
         say: Say = print,
         stream: TextIO = sys.stderr,
     ) -> None:
         self._conf = conf
         self._database = database
-        self._source = source
+        self._origin = origin
         self._options = options
         self._say = say
         self._stream = stream
@@ -73,13 +74,7 @@ class Import:
             collector=conf.collect.collector,
             seconds=conf.collect.period,
         )
-        self._settings = {
-            "time_zone": str(options.zone),
-            "period": self._identity.seconds,
-            "scope_key": self._identity.scope_key,
-            "fetcher": self._identity.fetcher,
-            "collector": self._identity.collector,
-        }
+        self._settings = origin.settings(self._identity, options.zone)
 
     def run(self) -> bool:
         """Bring everything over, or say what would be; return whether all is as it should be.
@@ -87,19 +82,22 @@ class Import:
         :raises ConfigurationError: source or target are not what they have to be.
         :raises StorageError: the ledger cannot be read or written.
         """
-        if self._conf.storage.backend != LEDGER:
+        if not issubclass(factory.driver(self._conf), SqlAlchemyStorage):
             raise ConfigurationError(
                 f"[storage] backend: is {self._conf.storage.backend}; what was rated elsewhere is "
-                f"brought over into {LEDGER}"
+                f"brought over into {factory.LEDGER}"
             )
-        target.check_other(self._database, self._source)
-        heads = self._source.check()
-        begun = target.state(self._database, self._source, self._settings)
-        rated = Rated(self._source) if tables.rated.name in self._source.has else None
-        if rated is not None:
-            self._check_period(rated)
-        contents = whole.read(self._source, rated, self._identity, self._options.zone)
-        self._describe(heads, rated, contents)
+        target.check_other(self._database, self._origin)
+        remarks = self._origin.check(self._identity)
+        begun = target.state(self._database, self._origin, self._settings)
+        usage = self._origin.usage()
+        if usage is not None:
+            self._check_period(usage)
+        contents = self._read(usage)
+        if begun is None:
+            with self._database.reader() as connection:
+                target.refuse_overlap(connection, contents.scopes)
+        self._describe(remarks, contents)
         if self._options.dry_run:
             self._say("")
             self._say("Nothing has been written (--dry-run).")
@@ -108,37 +106,42 @@ class Import:
             self._begin(contents)
         else:
             self._say("")
+            what = "rules and scopes" if self._origin.brings_rules else "scopes"
             self._say(
-                f"This import was begun on {begun.begun_at:%Y-%m-%d %H:%M:%S} UTC; rules and "
-                "scopes are here already."
+                f"This import was begun on {begun.begun_at:%Y-%m-%d %H:%M:%S} UTC; {what} are here "
+                "already."
             )
         lost = 0
         if begun is None or begun.finished_at is None:
-            if rated is not None:
-                lost = self._bring_history(rated, contents)
+            if usage is not None:
+                lost = self._bring_history(usage, contents)
             self._finish(contents)
-        return (rated is None or self._reconcile(rated, contents)) and not lost
+        return (usage is None or self._reconcile(usage, contents)) and not lost
 
-    def _check_period(self, rated: Rated) -> None:
-        with self._source.reading() as connection:
-            seconds = rated.period(connection)
+    def _read(self, usage: RatedUsage | None) -> Contents:
+        with self._database.reader() as connection:
+            here = scopes.read_here(connection, self._identity.seconds)
+        return self._origin.contents(usage, self._identity, self._options.zone, here)
+
+    def _check_period(self, usage: RatedUsage) -> None:
+        with usage.reading() as connection:
+            seconds = usage.period(connection)
         if seconds is not None and seconds != self._identity.seconds:
             raise ConfigurationError(
                 f"[collect] period: is {self._identity.seconds}, and the newest rated row lasts "
                 f"{seconds} seconds; set it to the old service's period"
             )
 
-    def _describe(self, heads: Mapping[str, str], rated: Rated | None, contents: Contents) -> None:
+    def _describe(self, remarks: Sequence[str], contents: Contents) -> None:
         say = self._say
-        say(f"From {self._source.name}")
-        for name, head in heads.items():
-            say(f"  {name} is at {head}, as it should be")
-        say(
-            f"Dates of rules there are read as local time of {self._settings['time_zone']} "
-            "(--time-zone), all others as UTC."
-        )
-        if rated is None:
-            say(f"It has no table {tables.rated.name}: there is no rated history to bring over.")
+        say(f"From {self._origin.name}")
+        for remark in remarks:
+            say(f"  {remark}")
+        if self._origin.brings_rules:
+            say(
+                f"Dates of rules there are read as local time of {self._options.zone} "
+                "(--time-zone), all others as UTC."
+            )
         say("")
         rows = [("", "there"), *((name, str(number)) for name, number in contents.counts())]
         for line in report.table(rows, [1]):
@@ -154,7 +157,10 @@ class Import:
         now = _now()
         try:
             with self._database.writer() as connection:
-                target.begin(connection, self._source, self._settings, now)
+                target.begin(connection, self._origin, self._settings, now)
+                target.refuse_overlap(connection, contents.scopes)
+                here = scopes.keys(connection)
+                windows.note(connection, self._origin.record, contents.scopes, here)
                 whole.write(connection, contents, self._identity, now)
         except DBDuplicateEntry as error:
             raise TargetError(
@@ -162,9 +168,14 @@ class Import:
                 f"the import was started: {str(error).splitlines()[0]}"
             ) from error
 
-    def _bring_history(self, rated: Rated, contents: Contents) -> int:
+    def _bring_history(self, usage: RatedUsage, contents: Contents) -> int:
         """Return how many rows stand for no point."""
-        importer = Importer(self._source, rated, Loader(self._database), self._options.batch)
+        importer = Importer(
+            usage,
+            Loader(self._database),
+            Windows(self._database, self._origin.record),
+            self._options.batch,
+        )
         keys = self._keys(contents)
         with self._bar(contents.rows, " rows") as bar:
             for old in contents.scopes:
@@ -188,21 +199,22 @@ class Import:
     def _finish(self, contents: Contents) -> None:
         with self._database.writer() as connection:
             scopes.activate(connection, contents.scopes)
-            target.finish(connection, _now())
+            target.finish(connection, self._origin, _now())
         self._say("")
         self._say("All has been brought over.")
 
-    def _reconcile(self, rated: Rated, contents: Contents) -> bool:
-        reconciler = Reconciler(rated, factory.build(self._conf, self._database, Registry()))
+    def _reconcile(self, usage: RatedUsage, contents: Contents) -> bool:
+        reconciler = Reconciler(usage, factory.build(self._conf, self._database, Registry()))
         owners = [old for old in contents.scopes if old.extent is not None]
         lines: list[Line] = []
         with self._bar(len(owners), " scopes compared") as bar:
             for old in owners:
-                with self._source.reading() as connection:
-                    lines += reconciler.lines(connection, old, self._identity.seconds)
+                with usage.reading() as connection:
+                    lines += reconciler.lines(connection, old)
                 bar.update()
         self._say("")
-        self._say(f"What is there and what is here (rows of {MARKER} are no usage and left out):")
+        left_out = f" (rows of {MARKER} are no usage and left out)"
+        self._say(f"What is there and what is here{left_out if self._origin.brings_rules else ''}:")
         self._say("")
         for text in report.reconciliation(lines):
             self._say(text)

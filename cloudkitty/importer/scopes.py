@@ -20,9 +20,10 @@ from cloudkitty import period
 from cloudkitty.db.models import reprocessing_tasks, scopes
 from cloudkitty.importer import tables
 from cloudkitty.importer.notes import Notes
-from cloudkitty.importer.rated import Extent
 from cloudkitty.importer.source import SourceError
-from cloudkitty.scope import Scope
+from cloudkitty.importer.usage import Extent
+from cloudkitty.scope import POSTED, Scope
+from cloudkitty.storage.sqlalchemy import statements
 from cloudkitty.task import Mode, TaskState
 
 UNNAMED = "unknown"
@@ -46,6 +47,15 @@ class Identity:
 
     def has(self, scope: Scope) -> bool:
         return scope == self.of(scope.identifier)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options that it consists of."""
+        return {
+            "period": self.seconds,
+            "scope_key": self.scope_key,
+            "fetcher": self.fetcher,
+            "collector": self.collector,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,26 +165,72 @@ def note_strangers(found: Sequence[OldScope], identity: Identity, notes: Notes) 
         )
 
 
+def read_here(connection: Connection, seconds: int) -> list[OldScope]:
+    """Return the scopes that there are here already, as if the old service had told of them;
+    whether they are rated is not for an import to change. Scopes of points that were sent to the
+    API are none of the old service's."""
+    rows = connection.execute(sa.select(scopes).where(scopes.c.fetcher != POSTED))
+    length = datetime.timedelta(seconds=seconds)
+    return [
+        OldScope(
+            Scope(row.identifier, row.scope_key, row.fetcher, row.collector),
+            False,
+            row.toggled_at,
+            None if row.horizon is None else row.horizon - length,
+        )
+        for row in rows
+    ]
+
+
 def write(
     connection: Connection, found: Sequence[OldScope], seconds: int, now: datetime.datetime
 ) -> None:
     """Insert the scopes, inactive until all is brought over; those without rated rows already have
-    their horizon."""
-    rows = [
-        {
-            "identifier": old.scope.identifier,
-            "scope_key": old.scope.scope_key,
-            "fetcher": old.scope.fetcher,
-            "collector": old.scope.collector,
-            "active": False,
-            "toggled_at": old.toggled_at,
-            "starts_at": old.starts_at(seconds, now),
-            "horizon": None if old.extent else old.horizon(seconds),
-        }
-        for old in found
-    ]
+    their horizon. One that is here already comes to where the old service was, or stays ahead."""
+    known = keys(connection)
+    rows = []
+    for old in found:
+        if old.scope in known:
+            _advance(connection, known[old.scope], old, seconds, now)
+        else:
+            rows.append(_row(old, seconds, now))
     if rows:
         connection.execute(scopes.insert(), rows)
+
+
+def _row(old: OldScope, seconds: int, now: datetime.datetime) -> dict[str, Any]:
+    return {
+        "identifier": old.scope.identifier,
+        "scope_key": old.scope.scope_key,
+        "fetcher": old.scope.fetcher,
+        "collector": old.scope.collector,
+        "active": False,
+        "toggled_at": old.toggled_at,
+        "starts_at": old.starts_at(seconds, now),
+        "horizon": None if old.extent else old.horizon(seconds),
+    }
+
+
+def _advance(
+    connection: Connection, key: int, old: OldScope, seconds: int, now: datetime.datetime
+) -> None:
+    """Bring a scope that is here to where the old service has come, if that is further: what
+    went on until its horizon ends there."""
+    horizon = statements.lock(connection, [key])[key].horizon
+    of_key = scopes.c.id == key
+    begins = connection.execute(sa.select(scopes.c.starts_at).where(of_key)).scalar_one()
+    begins = min(begins, old.starts_at(seconds, now))
+    connection.execute(
+        scopes.update().where(of_key).values(toggled_at=old.toggled_at, starts_at=begins)
+    )
+    moment = old.horizon(seconds)
+    if moment is None or (horizon is not None and horizon >= period.epoch(moment)):
+        return
+    if horizon is not None:
+        ending = [row.series_id for row in statements.open_rows(connection, [key])]
+        statements.close_runs(connection, ending, horizon)
+    statements.move_horizon(connection, [key], period.epoch(moment))
+    statements.move_version(connection, [key])
 
 
 def activate(connection: Connection, found: Sequence[OldScope]) -> None:

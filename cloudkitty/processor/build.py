@@ -25,8 +25,9 @@ from cloudkitty.processor.collecting import Collecting
 from cloudkitty.processor.late import LateUsage
 from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.retention import Retention
-from cloudkitty.processor.rounds import Lock, Rounds, ScopeSource, unlocked
+from cloudkitty.processor.rounds import Rounds, ScopeSource
 from cloudkitty.processor.schedule import Schedule
+from cloudkitty.processor.sharing import Share
 from cloudkitty.processor.worker import Clock, Retry, Worker
 from cloudkitty.rating.pipeline import Pipeline
 from cloudkitty.skipfilter import SkipFilter
@@ -69,13 +70,11 @@ def build(
     *,
     database: Database | None = None,
     clock: Clock | None = None,
-    parts: int = 1,
-    first_part: int = 0,
-    lock: Lock = unlocked,
+    share: Share | None = None,
     telemetry: RatingTelemetry | None = None,
 ) -> Processor:
     """Return a processor for this process: nothing in it may be used across a fork. It goes by
-    the clocks of the host and of the database, or by *clock*.
+    the clocks of the host and of the database, or by *clock*. It rates all scopes, or a *share*.
 
     :raises ConfigurationError: an option is wrong, or names something that does not exist.
     :raises MetricsError: the metrics file is wrong.
@@ -133,9 +132,9 @@ def build(
         reprocessor=reprocessor,
         retention=Retention(conf, storage, tasks, clock) if conf.storage.retention_days else None,
         clock=clock,
-        parts=parts,
-        first_part=first_part,
-        lock=lock,
+        share=share,
+        # Whoever is at work gets an answer, or gives up, well before.
+        patience=2 * conf.orchestrator.collector_request_timeout,
     )
     return Processor(database, source, worker, rounds, clock)
 

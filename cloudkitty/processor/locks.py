@@ -1,50 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks on parts of the scopes, shared by all workers of all hosts through tooz.
+"""What a worker has of the scopes, by what its coordination service can do.
 
 Invariant: a lock service that does not answer costs work done twice, never a wrong ledger; so
 a worker goes on without it.
 """
 
-import logging
-import os
-import pathlib
+import hashlib
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-from stevedore.exception import NoMatches
-from tooz import ToozError
+from oslo_config import cfg
+from sqlalchemy.engine import make_url
 
-from cloudkitty.config import ConfigurationError
+from cloudkitty.db.engine import Database
+from cloudkitty.processor.coordination import Away, Coordination
+from cloudkitty.processor.group import GroupShare
+from cloudkitty.processor.sharing import LockedParts, Share
 
-LOG = logging.getLogger(__name__)
-
-_OPTION = "[orchestrator] coordination_url"
+_LOCKS = "locks"
 
 
 class PartLocks:
-    """Locks of the parts ``0`` to ``parts - 1``."""
+    """Locks of parts, of which a service without groups has nothing but the names."""
 
-    def __init__(self, url: str, host: str, parts: int) -> None:
-        """Prepare to use the lock service at *url*; it is asked when a lock is first wanted.
-
-        :raises ConfigurationError: *url* cannot be understood, or its directory not be used.
-        """
-        self._parts = parts
-        self._complained = False
-        split = urlsplit(url)
-        if split.scheme == "file":
-            _make_directory(pathlib.Path(split.path))
-        self._coordinator = _coordinator(url, f"{host}-{uuid.uuid4()}".encode())
-        self._started = False
-
-    def _start(self) -> None:
-        if not self._started:
-            self._coordinator.start(start_heart=True)
-            self._started = True
+    def __init__(self, coordination: Coordination, name: str) -> None:
+        self._coordination = coordination
+        self._name = name
 
     @contextmanager
     def __call__(self, part: int) -> Iterator[bool]:
@@ -54,50 +37,51 @@ class PartLocks:
             yield lock is not False
         finally:
             if lock:
-                self._release(lock)
+                self._coordination.release(lock)
 
     def _acquired(self, part: int) -> Any:
         """Return the lock, ``False`` if another has it, ``None`` if nobody can tell."""
         try:
-            self._start()
-            lock = self._coordinator.get_lock(f"cloudkitty-part-{part}-of-{self._parts}".encode())
-            return lock if lock.acquire(blocking=False) else False
-        except ToozError as error:
-            if not self._complained:
-                LOG.warning("%s: going on without locks: %s", _OPTION, error)
-                self._complained = True
-            return None
+            lock = self._coordination.try_lock(f"{self._name}-{part}")
+            self._coordination.found(_LOCKS)
+            return lock
+        except Away as error:
+            reason = error
+        self._coordination.lost(_LOCKS, reason, "going on without locks")
+        return None
 
-    @staticmethod
-    def _release(lock: Any) -> None:
-        try:
-            lock.release()
-        except ToozError as error:
-            LOG.warning("%s: a lock was not released: %s", _OPTION, error)
+
+class LockShare(LockedParts):
+    """Whatever part nobody else has locked."""
+
+    def __init__(self, coordination: Coordination, name: str, count: int, first: int) -> None:
+        super().__init__(count, first, PartLocks(coordination, f"{name}-part-of-{count}"))
+        self._coordination = coordination
 
     def close(self) -> None:
-        if self._started:
-            try:
-                self._coordinator.stop()
-            except ToozError as error:
-                LOG.warning("%s: %s", _OPTION, error)
+        self._coordination.close()
 
 
-def _make_directory(path: pathlib.Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{_OPTION}: cannot make {path}: {error.strerror}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{_OPTION}: the directory {path} cannot be written to")
+def share_of(conf: cfg.ConfigOpts, worker: int = 0) -> Share:
+    """Return the share of the worker of that number.
+
+    :raises ConfigurationError: the coordination service cannot be used as it is configured.
+    """
+    options = conf.orchestrator
+    coordination = Coordination(options.coordination_url, f"{conf.host}-{uuid.uuid4()}")
+    name = _name(conf)
+    if coordination.has_groups:
+        return GroupShare(coordination, name)
+    count = max(1, options.max_workers)
+    return LockShare(coordination, name, count, worker % count)
 
 
-def _coordinator(url: str, member: bytes) -> Any:
-    with warnings.catch_warnings():
-        # Imports frameworks that this program does not use, one of which warns of itself.
-        warnings.simplefilter("ignore")
-        from tooz import coordination
-    try:
-        return coordination.get_coordinator(url, member)
-    except (ToozError, ValueError, ImportError, NoMatches) as error:
-        raise ConfigurationError(f"{_OPTION}: {error}") from error
+def _name(conf: cfg.ConfigOpts) -> str:
+    """Return what those call their group that rate the same scopes into the same ledger: who does
+    not must not get a share of them."""
+    url = make_url(Database(conf).url)
+    identity = (
+        *(url.host, url.port, url.database),
+        *(conf.collect.scope_key, conf.fetcher.backend, conf.collect.collector),
+    )
+    return f"cloudkitty-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A round: find the scopes, rate what is due, say when to come back.
 
-Scopes are shared out in parts; a worker that holds a part's lock rates its scopes. Locks save
-work: without them the ledger would refuse the second of two writers.
+A worker rates the scopes of its parts whose locks it holds, all in one batch. Locks save work:
+without them the ledger would refuse the second of two writers.
 """
 
 import datetime
 import logging
-import zlib
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Container, Sequence
 
 from oslo_config import cfg
 
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import Fetcher, FetchError
 from cloudkitty.processor import memory
+from cloudkitty.processor.neglect import Neglect
 from cloudkitty.processor.reprocessing import Reprocessor
 from cloudkitty.processor.retention import Retention
 from cloudkitty.processor.schedule import Schedule, back_off
+from cloudkitty.processor.sharing import LockedParts, Parts, Share, Turn, part_of
 from cloudkitty.processor.worker import Clock, Outcome, Worker, named
 from cloudkitty.scope import Scope, ScopeState
 
@@ -28,16 +28,8 @@ FETCH_RETRY = 10
 FETCH_RETRY_LONGEST = 600
 """Seconds before a failing fetcher is asked again: at first, and at most."""
 
-Lock = Callable[[int], AbstractContextManager[bool]]
-"""Given a part's number, a context that is entered with whether the part is ours."""
-
 Stop = Callable[[], bool]
 Watcher = Callable[[Outcome], None]
-
-
-def unlocked(_part: int) -> AbstractContextManager[bool]:
-    """The lock of a process that works alone."""
-    return nullcontext(True)
 
 
 class ScopeSource:
@@ -129,18 +121,18 @@ class Rounds:
         reprocessor: Reprocessor,
         retention: Retention | None = None,
         clock: Clock,
-        parts: int = 1,
-        first_part: int = 0,
-        lock: Lock = unlocked,
+        share: Share | None = None,
+        patience: int = 600,
     ) -> None:
+        """*patience* is how many seconds others' scopes may be due and stand still."""
         self._source = source
         self._schedule = schedule
         self._worker = worker
         self._reprocessor = reprocessor
         self._retention = retention
         self._clock = clock
-        self._parts = [(first_part + number) % parts for number in range(parts)]
-        self._lock = lock
+        self._share = share or LockedParts()
+        self._neglect = Neglect(datetime.timedelta(seconds=patience))
 
     def due(self) -> int:
         """Return how many periods of how many scopes are due in all."""
@@ -148,24 +140,29 @@ class Rounds:
         return sum(self._schedule.due_count(state, now) for state in self._source.states())
 
     def run(self, stop: Stop = lambda: False, watch: Watcher = lambda _outcome: None) -> None:
-        """Rate what is due, part by part, each until nothing is due or *stop* says so."""
+        """Rate what is due, turn by turn, each until nothing is due or *stop* says so."""
         self._source.refresh(self._clock())
-        for part in self._parts:
-            with self._lock(part) as ours:
-                if ours:
-                    self._drain(part, stop, watch)
+        for entered in self._share.turns():
+            with entered as turn:
+                if turn is not None:
+                    self._drain(turn, stop, watch)
+        if not stop():
+            self._look_after_others()
 
     def run_all(self, stop: Stop, watch: Watcher) -> Sequence[ScopeState]:
         """Rate what is due, even if it has failed before and would wait; return the scopes
         that failed."""
-        return [
-            state for part in self._parts for state in self._drain(part, stop, watch, retry=True)
-        ]
+        failed: list[ScopeState] = []
+        for entered in self._share.turns():
+            with entered as turn:
+                if turn is not None:
+                    failed += self._drain(turn, stop, watch, retry=True)
+        return failed
 
     def _drain(
-        self, part: int, stop: Stop, watch: Watcher, *, retry: bool = False
+        self, turn: Turn, stop: Stop, watch: Watcher, *, retry: bool = False
     ) -> list[ScopeState]:
-        """Rate one part until nothing is due: the oldest period, and then look again. When
+        """Rate our parts until nothing is due: the oldest period, and then look again. When
         nothing is due, a step of reprocessing is done, or else one of purging.
 
         A scope that fails or waits is left alone for the rest of the round; those that failed are
@@ -175,13 +172,12 @@ class Rounds:
         waiting: set[int] = set()
         while not stop():
             self._worker.refresh()
-            states = part_of(self._source.states(), part, len(self._parts))
-            left = [s for s in states if s.id not in failed and s.id not in waiting]
-            batches = self._schedule.batches(left, self._clock(), retry=retry)
-            if not batches and not self._step(part):
+            parts = turn.parts()
+            batches = self._schedule.batches(self._due_of(turn, {*failed, *waiting}, retry))
+            if not batches and not self._step(turn):
                 break
             for batch in batches:
-                if stop() or batch.period != batches[0].period:
+                if stop() or batch.period != batches[0].period or turn.parts() != parts:
                     break
                 outcome = self._worker.rate(batch)
                 failed |= {state.id: state for state in outcome.failed}
@@ -190,23 +186,52 @@ class Rounds:
             memory.tidy()
         return list(failed.values())
 
-    def _step(self, part: int) -> bool:
+    def _due_of(self, turn: Turn, leave: Container[int], retry: bool) -> list[ScopeState]:
+        """Return the scopes to rate now, without those to *leave*: read after the locks of their
+        parts were taken, lest somebody has just rated them."""
+        due = self._due_in(turn.parts(), leave, retry)
+        wanted = {self._part(state) for state in due}
+        if wanted <= turn.held():
+            return due
+        return self._due_in(turn.hold(wanted), leave, retry)
+
+    def _due_in(self, parts: Parts, leave: Container[int], retry: bool) -> list[ScopeState]:
+        states = [state for state in self._source.states() if self._part(state) in parts]
+        due = self._schedule.due(states, self._clock(), retry=retry)
+        return [state for state in due if state.id not in leave]
+
+    def _step(self, turn: Turn) -> bool:
         """Do a little of what has time; return whether there was anything."""
-        if self._reprocessor.step(self._in(part), self._source.has):
+
+        def is_ours(part: int) -> bool:
+            return part in turn.parts() and part in turn.hold((part,))
+
+        if self._reprocessor.step(lambda one: is_ours(self._part(one)), self._source.has):
             return True
         # One worker is enough, and two would be in each other's way: who has the first part.
-        return part == 0 and self._retention is not None and self._retention.step()
+        return self._retention is not None and is_ours(0) and self._retention.step()
 
-    def _in(self, part: int) -> Callable[[ScopeState], bool]:
-        return lambda state: bool(part_of([state], part, len(self._parts)))
+    def _look_after_others(self) -> None:
+        """Take up what others should do and do not; what was taken up is theirs again."""
+        ours = self._share.parts()
+        neglected: Parts = frozenset()
+        if len(ours) < self._share.count:
+            states = [state for state in self._source.states() if self._part(state) not in ours]
+            now = self._clock()
+            due = self._schedule.due(states, now)
+            neglected = self._neglect.look(due, self._share.count, now)
+        self._share.adopt(neglected)
+
+    def _part(self, state: ScopeState) -> int:
+        return part_of(state, self._share.count)
+
+    def parts(self) -> Parts:
+        """Return the parts that are ours, as it is now."""
+        return self._share.parts()
 
     def wake_at(self) -> datetime.datetime | None:
-        """Return when something becomes due next, ``None`` if there is nothing to wait for."""
-        return self._schedule.wake_at(self._source.states(), self._clock())
-
-
-def part_of(states: Iterable[ScopeState], part: int, parts: int) -> Sequence[ScopeState]:
-    """Return the scopes of one part; a scope is always in the same one."""
-    return [
-        state for state in states if zlib.crc32(state.scope.identifier.encode()) % parts == part
-    ]
+        """Return when something of ours becomes due next, ``None`` if there is nothing to wait
+        for."""
+        ours = self._share.parts()
+        states = [state for state in self._source.states() if self._part(state) in ours]
+        return self._schedule.wake_at(states, self._clock())

@@ -103,19 +103,26 @@ class Schedule:
         """Return how many periods of the scope are due."""
         return state.behind(self.seconds, now - self.wait)
 
-    def batches(
+    def due(
         self, states: Iterable[ScopeState], now: datetime.datetime, *, retry: bool = False
-    ) -> list[Batch]:
-        """Return the next period of every scope for which it is due, oldest periods first.
+    ) -> list[ScopeState]:
+        """Return the scopes whose next period is due.
 
         A scope whose period has failed waits for its time, unless *retry*.
         """
+        return [
+            state
+            for state in states
+            if (retry or state.retry_at is None or state.retry_at <= now)
+            and self.is_due(self.next_of(state), now)
+        ]
+
+    def batches(self, due: Iterable[ScopeState]) -> list[Batch]:
+        """Return the next period of every scope, for all of which it is due, oldest periods
+        first."""
         by_period: dict[Period, list[ScopeState]] = defaultdict(list)
-        for state in states:
-            waiting = state.retry_at is not None and state.retry_at > now
-            stretch = self.next_of(state)
-            if self.is_due(stretch, now) and (retry or not waiting):
-                by_period[stretch].append(state)
+        for state in due:
+            by_period[self.next_of(state)].append(state)
         return [
             Batch(stretch, tuple(many[start : start + self.batch_size]))
             for stretch, many in sorted(by_period.items(), key=lambda item: item[0])

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon: a supervisor and its worker processes.
 
-SIGTERM lets every worker finish its transaction and then ends; SIGHUP reads the configuration
-again and starts new workers; a worker that dies is replaced. A configuration that is spoilt
-while the daemon runs stops the rating, with one message, until it is mended.
+SIGTERM lets every worker finish its transaction and then ends, within
+``graceful_shutdown_timeout``; SIGHUP reads the configuration again and starts new workers; a worker
+that dies is replaced, at once or, when it dies again and again, after a pause. A configuration that
+is spoilt while the daemon runs stops the rating, with one message, until it is mended.
 """
 
 import datetime
@@ -13,10 +14,11 @@ import pathlib
 import random
 import socket
 import threading
+import time
 
 import cotyledon
 from cotyledon import oslo_config_glue
-from cotyledon.types import WorkerId
+from cotyledon.types import ServiceId, WorkerId
 from oslo_config import cfg
 
 from cloudkitty import network
@@ -25,8 +27,10 @@ from cloudkitty.config import ConfigurationError
 from cloudkitty.coverage import Due
 from cloudkitty.db.engine import Database, DatabaseErrors, explain, is_away
 from cloudkitty.processor import build, memory
-from cloudkitty.processor.locks import PartLocks
+from cloudkitty.processor.crashes import Crashes
+from cloudkitty.processor.locks import share_of
 from cloudkitty.processor.schedule import Schedule
+from cloudkitty.processor.sharing import Share
 from cloudkitty.storage.base import StorageError
 from cloudkitty.telemetry.exposition import Exposition
 from cloudkitty.telemetry.lag import Lag
@@ -41,6 +45,9 @@ IDLE_SECONDS = 60
 PAUSE_SECONDS = 1
 """Shortest pause between two rounds of a worker."""
 
+LOOK_SECONDS = 2
+"""How often a worker that has nothing to do looks whether its share has changed."""
+
 POLL_SECONDS = 0.5
 """How often the process with the numbers looks whether it is to end."""
 
@@ -54,11 +61,16 @@ class ProcessorWorker(cotyledon.Service):
     name = "rating"
 
     def __init__(
-        self, worker_id: WorkerId, conf: cfg.ConfigOpts, exposition: Exposition | None
+        self,
+        worker_id: WorkerId,
+        conf: cfg.ConfigOpts,
+        exposition: Exposition | None,
+        crashes: Crashes,
     ) -> None:
         super().__init__(worker_id)
         self._conf = conf
         self._exposition = exposition
+        self._crashes = crashes
         self._stop = threading.Event()
         self._done = threading.Event()
         self._trouble: str | None = None
@@ -66,25 +78,57 @@ class ProcessorWorker(cotyledon.Service):
     def run(self) -> None:
         """Do rounds until told to stop."""
         try:
-            locks, processor = self._start()
-            if locks is None or processor is None:
+            self._recover()
+            share, processor = self._start()
+            if share is None or processor is None:
                 return
             try:
                 self._work(processor)
             finally:
                 processor.close()
-                locks.close()
+                share.close()
         finally:
             self._done.set()
+
+    def _recover(self) -> None:
+        """Wait, if others have died here one after the other: of what, will not have changed."""
+        pause = self._crashes.pause(self.worker_id)
+        if pause:
+            deaths = self._crashes.deaths(self.worker_id)
+            number = self.worker_id + 1
+            LOG.error(
+                "worker %d has died %d times in a row; going on in %d s", number, deaths, pause
+            )
+            self._stop.wait(pause)
+
+    def _is_wanted(self) -> bool:
+        """Return whether there are to be so many workers; the supervisor never has fewer than it
+        had."""
+        wanted = self._conf.orchestrator.max_workers
+        if self.worker_id < wanted:
+            return True
+        LOG.info("worker %d rests: [orchestrator] max_workers is %d", self.worker_id + 1, wanted)
+        return False
 
     def _work(self, processor: build.Processor) -> None:
         # Workers that start together should not ask every source at the same instant.
         pause = random.uniform(0, min(1.0, 0.1 * self._conf.orchestrator.max_workers))
-        while not self._stop.wait(pause):
+        self._stop.wait(pause)
+        while not self._stop.is_set():
             pause = self._round(processor)
+            self._rest(processor, pause)
 
-    def _start(self) -> tuple[PartLocks, build.Processor] | tuple[None, None]:
-        """Put the worker together; nothing if told to stop before that is possible.
+    def _rest(self, processor: build.Processor, seconds: float) -> None:
+        """Wait so long, or until told to stop, or until our share of the scopes is another."""
+        parts = processor.rounds.parts()
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._stop.wait(min(left, LOOK_SECONDS)) or processor.rounds.parts() != parts:
+                return
+
+    def _start(self) -> tuple[Share, build.Processor] | tuple[None, None]:
+        """Put the worker together; nothing if there is to be no such worker, or it is told to stop
+        before that is possible.
 
         The configuration was right when the daemon started, and may have been spoilt since. To
         die of it would only make the supervisor start the next worker at once.
@@ -92,7 +136,7 @@ class ProcessorWorker(cotyledon.Service):
         told = ""
         while not self._stop.is_set():
             try:
-                return self._built()
+                return self._built() if self._is_wanted() else (None, None)
             except (ConfigurationError, MetricsError, cfg.Error) as error:
                 problem = str(error).replace("\n", "; ")
             if problem != told:
@@ -101,19 +145,17 @@ class ProcessorWorker(cotyledon.Service):
             self._stop.wait(TROUBLE_SECONDS)
         return None, None
 
-    def _built(self) -> tuple[PartLocks, build.Processor]:
-        parts = self._conf.orchestrator.max_workers
-        locks = _locks(self._conf)
+    def _built(self) -> tuple[Share, build.Processor]:
+        share = share_of(self._conf, self.worker_id)
         processor = build.build(
             self._conf,
-            parts=parts,
-            first_part=self.worker_id % parts,
-            lock=locks,
+            share=share,
             telemetry=CountedRating(self._exposition.registry) if self._exposition else None,
         )
         memory.settle()
-        LOG.info("worker %d of %d started", self.worker_id + 1, parts)
-        return locks, processor
+        wanted = self._conf.orchestrator.max_workers
+        LOG.info("worker %d of %d started", self.worker_id + 1, wanted)
+        return share, processor
 
     def _round(self, processor: build.Processor) -> float:
         """Rate what is due; return the seconds until the next round."""
@@ -182,29 +224,71 @@ class MetricsWorker(cotyledon.Service):
         self._database.dispose()
 
 
-def _locks(conf: cfg.ConfigOpts) -> PartLocks:
-    options = conf.orchestrator
-    return PartLocks(options.coordination_url, conf.host, options.max_workers)
-
-
 def run(conf: cfg.ConfigOpts) -> None:
     """Run the daemon until it is told to end.
 
-    :raises ConfigurationError: the lock service, or the port for numbers, cannot be used as it is
-        configured.
+    :raises ConfigurationError: the coordination service, or the port for numbers, cannot be used
+        as it is configured.
     """
     # Here, and not in every worker again and again: what is wrong ends the command.
-    _locks(conf)
+    share_of(conf).close()
     exposition, listener = _metrics(conf)
     manager = cotyledon.ServiceManager(mp_context=multiprocessing.get_context("fork"))
-    manager.add(ProcessorWorker, workers=conf.orchestrator.max_workers, args=(conf, exposition))
+    _add_workers(manager, conf, exposition)
     if exposition and listener:
         manager.add(MetricsWorker, args=(conf, exposition, listener))
-    oslo_config_glue.setup(manager, conf, reload_method="reload")
-    # It would read every option at each reload, and fail with a traceback at one that is spoilt.
-    conf.set_default("log_options", False)
     memory.share()
     manager.run()
+
+
+def _add_workers(
+    manager: cotyledon.ServiceManager, conf: cfg.ConfigOpts, exposition: Exposition | None
+) -> None:
+    """Have the supervisor keep the workers running, and read the configuration at ``SIGHUP``."""
+    crashes = Crashes()
+    count = _count(conf)
+    grace: int = conf.graceful_shutdown_timeout
+    workers = manager.add(ProcessorWorker, workers=count, args=(conf, exposition, crashes))
+
+    def note(service: ServiceId, worker: WorkerId, exit_code: int) -> None:
+        if service == workers:
+            crashes.note(worker, exit_code)
+
+    def read_again() -> None:
+        nonlocal grace
+        conf.clear_override("graceful_shutdown_timeout")
+        conf.reload_config_files()
+        try:
+            grace = conf.graceful_shutdown_timeout
+            return
+        except cfg.Error as error:
+            problem = error
+        LOG.error("%s; it stays %d s", problem, grace)
+        conf.set_override("graceful_shutdown_timeout", grace)
+
+    def grow() -> None:
+        nonlocal count
+        try:
+            count = max(count, _count(conf))
+        except cfg.Error:
+            return  # each of the workers says so
+        manager.reconfigure(workers, count)
+
+    # What the library reads at a reload has to be right: it would log a traceback.
+    manager.register_hooks(on_dead_worker=note, on_reload=read_again)
+    oslo_config_glue.setup(manager, conf, reload_method="reload")
+    # After the configuration has been read again, which the hook before this one does.
+    manager.register_hooks(on_reload=grow)
+    # It would read every option at each reload, and fail with a traceback at one that is spoilt.
+    conf.set_default("log_options", False)
+
+
+def _count(conf: cfg.ConfigOpts) -> int:
+    """Return how many processes there are to be: one to see the next ``SIGHUP`` by at least."""
+    wanted: int = conf.orchestrator.max_workers
+    if not wanted:
+        LOG.warning("[orchestrator] max_workers is 0: this host rates nothing")
+    return max(1, wanted)
 
 
 def _metrics(conf: cfg.ConfigOpts) -> tuple[Exposition, socket.socket] | tuple[None, None]:

@@ -4,8 +4,6 @@
 Invariant: what a client may send and we set by ourselves (audit) is accepted and ignored.
 """
 
-import wsme.types
-
 from cloudkitty.rating.dated import DESCRIPTION_LENGTH, TEXT_LENGTH
 from cloudkitty.rest import types
 from cloudkitty.rest.objects import optional
@@ -28,7 +26,7 @@ FILTER = (
 """Types of the arguments that lists of such rules take, in the order of ``DatedFilter``."""
 
 
-class DatedRule(wsme.types.Base):  # type: ignore[misc]
+class DatedRule(types.Form):
     """When a rule acts, and who has created, changed and deleted it."""
 
     description = optional(Description)

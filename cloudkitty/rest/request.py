@@ -35,13 +35,13 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _check_depth(document: object) -> None:
-    level = [document]
+    level: list[Any] = [document]
     for _ in range(DEPTH):
         level = [
             inner
             for outer in level
-            if isinstance(outer, list | dict)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if type(inner) in (dict, list)
         ]
     if level:
         raise ValueError(_TOO_DEEP)

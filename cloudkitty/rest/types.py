@@ -46,6 +46,26 @@ class Value(wsme.types.UserType):  # type: ignore[misc]
         return self.taken
 
 
+class Form(wsme.types.Base):  # type: ignore[misc]
+    """Base of JSON objects: members come in the order in which they are written, those of a base
+    behind.
+
+    WSME would look for that order in the source of each class, which is a fifth of the time that
+    the API takes to start.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = [
+            name
+            for name in vars(cls)
+            if not name.startswith("_") and wsme.types.iswsattr(getattr(cls, name))
+        ]
+        orders = [vars(base).get("_wsme_attr_order", ()) for base in cls.__mro__[1:]]
+        inherited = [name for order in orders for name in order]
+        cls._wsme_attr_order = [*dict.fromkeys([*own, *inherited])]
+
+
 class TextType(Value):
     """A text that every database can keep; with bounds on its length if wanted."""
 

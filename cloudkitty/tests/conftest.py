@@ -10,7 +10,8 @@ from oslo_config import cfg
 
 from cloudkitty import config
 from cloudkitty.db.engine import Database
-from cloudkitty.tests.databases import DIALECTS, TestServer, missing
+from cloudkitty.tests.databases import DIALECTS, TestServer, TestServers, missing
+from cloudkitty.tests.functional.faults.report import table, told
 
 
 @pytest.fixture
@@ -22,17 +23,21 @@ def conf(tmp_path: pathlib.Path) -> cfg.ConfigOpts:
     return conf
 
 
+@pytest.fixture(scope="session")
+def database_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServers]:
+    """What the fixtures below share."""
+    servers = TestServers(tmp_path_factory.mktemp)
+    yield servers
+    servers.drop()
+
+
 @pytest.fixture(scope="session", params=DIALECTS)
-def database_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestServer]:
+def database_server(request: pytest.FixtureRequest, database_servers: TestServers) -> TestServer:
     """One database server of each kind."""
     reason = missing(request.param)
     if reason:
         pytest.skip(reason)
-    server = TestServer(request.param, tmp_path_factory.mktemp(request.param))
-    yield server
-    server.drop()
+    return database_servers.of(request.param)
 
 
 @pytest.fixture
@@ -46,8 +51,8 @@ def database(
 
 
 @pytest.fixture(scope="session")
-def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> TestServer:
-    return TestServer("sqlite", tmp_path_factory.mktemp("sqlite-only"))
+def sqlite_server(database_servers: TestServers) -> TestServer:
+    return database_servers.of("sqlite")
 
 
 @pytest.fixture
@@ -62,7 +67,12 @@ def sqlite_database(
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests each kind of database had, and how many were skipped."""
+    """Say what each fault of the fault matrix has left behind, how many tests each kind of database
+    had, and how many were skipped."""
+    faults = told(terminalreporter)
+    if faults:
+        terminalreporter.section("faults")
+        terminalreporter.write(table(faults))
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import uuid
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -60,15 +61,16 @@ class TestServer:
         self._directory = directory
         self._name = f"cloudkitty_test_{uuid.uuid4().hex[:12]}"
         self._template = directory / "template.sqlite"
+        self._tables: list[sa.Table] = []
         if dialect == "sqlite":
             self.url = f"sqlite:///{self._template}"
         else:
             self._server = server or server_url(dialect)
-            self.url = (
-                make_url(self._server)
-                .set(database=self._name)
-                .render_as_string(hide_password=False)
-            )
+            url = make_url(self._server).set(database=self._name)
+            if dialect == "mysql":
+                # Otherwise the driver reads all certificates of this machine for each connection.
+                url = url.update_query_dict({"ssl_disabled": "true"})
+            self.url = url.render_as_string(hide_password=False)
             self._admin(f"CREATE DATABASE {self._name}")
         database = self._connect(self.url)
         migration.upgrade(database)
@@ -103,9 +105,14 @@ class TestServer:
 
     def _empty(self, database: Database) -> None:
         with database.writer() as connection:
-            metadata = sa.MetaData()
-            metadata.reflect(connection)
-            for table in reversed(metadata.sorted_tables):
+            # To look at every column takes longer than many a test: they stay what they are.
+            if {table.name for table in self._tables} != set(
+                sa.inspect(connection).get_table_names()
+            ):
+                metadata = sa.MetaData()
+                metadata.reflect(connection)
+                self._tables = list(reversed(metadata.sorted_tables))
+            for table in self._tables:
                 if table.name == "ledger_sequence":
                     connection.execute(table.update().values(next=1))
                 elif table.name != migration.VERSION_TABLE:
@@ -116,3 +123,24 @@ class TestServer:
             self._admin(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
         elif self.dialect == "mysql":
             self._admin(f"DROP DATABASE IF EXISTS {self._name}")
+
+
+class TestServers:
+    """A server of each dialect that has been asked for: they are made once and kept until all
+    tests are over."""
+
+    __test__ = False
+
+    def __init__(self, directory: Callable[[str], pathlib.Path]) -> None:
+        """*directory* makes a directory of that name."""
+        self._directory = directory
+        self._made: dict[str, TestServer] = {}
+
+    def of(self, dialect: str) -> TestServer:
+        if dialect not in self._made:
+            self._made[dialect] = TestServer(dialect, self._directory(dialect))
+        return self._made[dialect]
+
+    def drop(self) -> None:
+        for server in self._made.values():
+            server.drop()

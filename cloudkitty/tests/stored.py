@@ -41,3 +41,13 @@ def everything(database: Database) -> dict[str, list[str]]:
             name: sorted(str(tuple(row)) for row in connection.execute(sa.select(table)))
             for name, table in metadata.tables.items()
         }
+
+
+def wipe(database: Database) -> None:
+    """Remove the rows of all tables but those that a new database has."""
+    metadata = sa.MetaData()
+    with database.writer() as connection:
+        metadata.reflect(connection)
+        for table in reversed(metadata.sorted_tables):
+            if table.name not in ("ledger_sequence", "cloudkitty_schema_version"):
+                connection.execute(table.delete())

@@ -3,7 +3,6 @@
 
 from collections.abc import Sequence
 
-import wsme.types
 from wsme.types import wsattr
 
 from cloudkitty.api.context import ApiContext
@@ -17,18 +16,18 @@ Name = types.TextType(1, 255)
 MANAGE = "collector:manage_mapping"
 
 
-class Mapping(wsme.types.Base):  # type: ignore[misc]
+class Mapping(types.Form):
     """Which collector a service comes from."""
 
     service = Name
     collector = Name
 
 
-class Mappings(wsme.types.Base):  # type: ignore[misc]
+class Mappings(types.Form):
     mappings = [Mapping]
 
 
-class State(wsme.types.Base):  # type: ignore[misc]
+class State(types.Form):
     """Whether a collector is enabled."""
 
     name = Name

@@ -3,8 +3,6 @@
 
 from typing import Any
 
-import wsme.types
-
 from cloudkitty.api.context import ApiContext
 from cloudkitty.collector.metrics import MetricDefinition
 from cloudkitty.rest import errors, types
@@ -12,7 +10,7 @@ from cloudkitty.rest.controller import Controller, expose
 from cloudkitty.rest.request import Request
 
 
-class Metric(wsme.types.Base):  # type: ignore[misc]
+class Metric(types.Form):
     """One metric, called ``metric_id`` by rating and reports."""
 
     metric_id = types.Text
@@ -28,7 +26,7 @@ class Metric(wsme.types.Base):  # type: ignore[misc]
         )
 
 
-class Metrics(wsme.types.Base):  # type: ignore[misc]
+class Metrics(types.Form):
     metrics = [Metric]
 
 

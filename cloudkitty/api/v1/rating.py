@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import wsme.types
 from wsme.types import wsattr
 
 from cloudkitty.api import modules
@@ -26,7 +25,7 @@ CONFIG_RULE = "rating:module_config"
 UNIT = "undef"
 
 
-class Module(wsme.types.Base):  # type: ignore[misc]
+class Module(types.Form):
     """A rating module and whether, and when, it takes part in rating."""
 
     module_id = wsattr(types.Text, mandatory=True)
@@ -36,11 +35,11 @@ class Module(wsme.types.Base):  # type: ignore[misc]
     priority = types.WholeNumber
 
 
-class Modules(wsme.types.Base):  # type: ignore[misc]
+class Modules(types.Form):
     modules = [Module]
 
 
-class QuotedResource(wsme.types.Base):  # type: ignore[misc]
+class QuotedResource(types.Form):
     """Something that is not there yet, to be priced."""
 
     service = wsattr(types.Text, default=None)

@@ -8,8 +8,6 @@ import datetime
 from collections.abc import Sequence
 from decimal import Decimal
 
-import wsme.types
-
 from cloudkitty import money
 from cloudkitty.api.context import ApiContext
 from cloudkitty.api.v1.window import Window
@@ -23,7 +21,7 @@ ALL = "ALL"
 _SHOWN = Decimal("0.00001")
 
 
-class SummaryItem(wsme.types.Base):  # type: ignore[misc]
+class SummaryItem(types.Form):
     """One group of a summary."""
 
     begin = types.Instant
@@ -33,7 +31,7 @@ class SummaryItem(wsme.types.Base):  # type: ignore[misc]
     rate = types.Text
 
 
-class Summary(wsme.types.Base):  # type: ignore[misc]
+class Summary(types.Form):
     summary = [SummaryItem]
 
 

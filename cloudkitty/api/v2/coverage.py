@@ -102,8 +102,7 @@ class CoverageController(Node):
         groupby: Sequence[str] | None,
     ) -> Streamed[Coverage]:
         """Show how far each metric of each scope has been rated, and what keeps the rest."""
-        about = ",".join(scope_id) if scope_id else request.caller.project_id
-        self.authorize(request, project_id=about)
+        self.authorize_scopes(request, scope_id)
         named = {"identifier": scope_id, "scope_key": scope_key}
         found = self._entries({name: one for name, one in named.items() if one is not None})
         if metric is not None:

@@ -105,6 +105,12 @@ class Node(Controller):
         if not self.context.policy.allows(request.caller, request.rule, **target):
             raise errors.NotAuthorized()
 
+    def authorize_scopes(self, request: Request, scopes: Sequence[str] | None) -> None:
+        """As ``authorize``, for a function that is about some scopes: the caller's own where none
+        are named."""
+        about = ",".join(scopes) if scopes else request.caller.project_id
+        self.authorize(request, project_id=about)
+
 
 def wants_csv(request: Request) -> bool:
     """Return whether the client would rather have CSV than JSON."""

@@ -23,6 +23,7 @@ FIRST_YEAR = 1970
 LAST_YEAR = 9000
 """Calendars of all zones work in between."""
 
+_EXACT = {str, int, bool, type(None)}
 
 Labels = dict[str, Scalar]
 Amount = Annotated[Decimal | str, schema.Told(schema.TAKEN_AMOUNT)]
@@ -101,14 +102,25 @@ def keep(
     now: datetime.datetime,
 ) -> None:
     """Add the frames' points to the scopes that their groupby names."""
-    by_scope: dict[str, dict[int, DataFrame]] = defaultdict(dict)
-    for place, frame in enumerate(frames):
-        for point in frame:
-            named = point.groupby.get(scope_key)
-            mine = by_scope["" if named is None else str(named)]
-            mine.setdefault(place, DataFrame(frame.period)).add(*point)
+    by_scope: dict[str, list[DataFrame]] = defaultdict(list)
+    for frame in frames:
+        for scope, part in _by_scope(frame, scope_key).items():
+            by_scope[scope].append(part)
     keys = scopes.posted(list(by_scope), scope_key, now)
-    storage.put({keys[scope]: list(many.values()) for scope, many in by_scope.items()})
+    storage.put({keys[scope]: many for scope, many in by_scope.items()})
+
+
+def _by_scope(frame: DataFrame, scope_key: str) -> dict[str, DataFrame]:
+    """Return the frame in parts, by the scope that a point's groupby names."""
+    parts: dict[str, DataFrame] = {}
+    for series, qty, price in frame:
+        names = series.shape.groupby
+        named = series.values[names.index(scope_key)] if scope_key in names else None
+        scope = "" if named is None else str(named)
+        if scope not in parts:
+            parts[scope] = DataFrame(frame.period)
+        parts[scope].add(series, qty, price)
+    return parts
 
 
 def _with_numbers(form: Any) -> Any:
@@ -125,12 +137,19 @@ def _with_numbers(form: Any) -> Any:
 
 
 def _point(point: Any) -> Any:
-    if not isinstance(point, Mapping):
+    if not isinstance(point, Mapping) or (
+        _has_exact_labels(point.get("groupby")) and _has_exact_labels(point.get("metadata"))
+    ):
         return point
     return {
         key: _labels(part) if key in ("groupby", "metadata") else part
         for key, part in point.items()
     }
+
+
+def _has_exact_labels(part: Any) -> bool:
+    """Whether these are labels that stay as they are: nearly all do."""
+    return isinstance(part, dict) and _EXACT.issuperset(map(type, part.values()))
 
 
 def _labels(part: Any) -> Any:

@@ -96,8 +96,7 @@ class ScopeController(Node):
         active: Sequence[int] | None,
     ) -> Streamed[Scopes]:
         """List scopes, in the order in which they were added."""
-        about = ",".join(scope_id) if scope_id else request.caller.project_id
-        self.authorize(request, project_id=about)
+        self.authorize_scopes(request, scope_id)
         wanted = _given(
             identifier=scope_id, scope_key=scope_key, fetcher=fetcher, collector=collector
         )

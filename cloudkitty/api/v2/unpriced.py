@@ -80,8 +80,7 @@ class UnpricedController(Node):
         groupby: Sequence[str] | None,
     ) -> Streamed[UnpricedUsage]:
         """List usage that no rule has priced."""
-        about = ",".join(scope_id) if scope_id else request.caller.project_id
-        self.authorize(request, project_id=about)
+        self.authorize_scopes(request, scope_id)
         named = {self.context.conf.collect.scope_key: scope_id, selection.METRIC: metric}
         filters = {name: list(one) for name, one in named.items() if one is not None}
         query = selection.select(self.context, request.caller, begin, end, filters)

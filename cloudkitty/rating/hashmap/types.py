@@ -4,8 +4,6 @@
 Invariant: what a client may send and we set by ourselves (ids, audit) is accepted and ignored.
 """
 
-import wsme.types
-
 from cloudkitty.rating.hashmap.checks import INTEGER_DIGITS
 from cloudkitty.rating.hashmap.rules import RuleType
 from cloudkitty.rating.types import DatedRule, Name, Value
@@ -17,18 +15,18 @@ Number = types.AmountType(INTEGER_DIGITS)
 Kind = types.ChoiceType(*RuleType)
 
 
-class Service(wsme.types.Base):  # type: ignore[misc]
+class Service(types.Form):
     """A metric that rules exist for."""
 
     service_id = types.Uuid
     name = mandatory(Name)
 
 
-class Services(wsme.types.Base):  # type: ignore[misc]
+class Services(types.Form):
     services = [Service]
 
 
-class Field(wsme.types.Base):  # type: ignore[misc]
+class Field(types.Form):
     """An attribute of a metric that rules exist for."""
 
     field_id = types.Uuid
@@ -36,18 +34,18 @@ class Field(wsme.types.Base):  # type: ignore[misc]
     service_id = mandatory(types.Uuid)
 
 
-class Fields(wsme.types.Base):  # type: ignore[misc]
+class Fields(types.Form):
     fields = [Field]
 
 
-class Group(wsme.types.Base):  # type: ignore[misc]
+class Group(types.Form):
     """A partition of the arithmetic: the results of groups are added up."""
 
     group_id = types.Uuid
     name = mandatory(Name)
 
 
-class Groups(wsme.types.Base):  # type: ignore[misc]
+class Groups(types.Form):
     groups = [Group]
 
 
@@ -65,11 +63,11 @@ class Mapping(DatedRule):
     name = RuleName
 
 
-class Mappings(wsme.types.Base):  # type: ignore[misc]
+class Mappings(types.Form):
     mappings = [Mapping]
 
 
-class Threshold(wsme.types.Base):  # type: ignore[misc]
+class Threshold(types.Form):
     """A price that holds from a quantity upwards."""
 
     threshold_id = types.Uuid
@@ -82,5 +80,5 @@ class Threshold(wsme.types.Base):  # type: ignore[misc]
     tenant_id = optional(Value)
 
 
-class Thresholds(wsme.types.Base):  # type: ignore[misc]
+class Thresholds(types.Form):
     thresholds = [Threshold]

@@ -5,7 +5,6 @@ Invariant: what a client may send and we set by ourselves (id, audit) is accepte
 checksum is not accepted.
 """
 
-import wsme.types
 from wsme.types import wsattr
 
 from cloudkitty.rating.pyscripts.records import SOURCE_LENGTH
@@ -31,5 +30,5 @@ class ScriptWithSource(Script):
     data = mandatory(Source)
 
 
-class Scripts(wsme.types.Base):  # type: ignore[misc]
+class Scripts(types.Form):
     scripts = [Script]

@@ -13,6 +13,9 @@ from sqlalchemy.engine import Connection
 
 T = TypeVar("T")
 
+MYSQL = ("mysql", "mariadb")
+"""What SQLAlchemy calls the two that are alike."""
+
 KEYS_PER_STATEMENT = 2000
 
 STATEMENT_LENGTH = 1_000_000
@@ -30,6 +33,12 @@ def chunks(items: Iterable[T], size: int = KEYS_PER_STATEMENT) -> Iterator[list[
     remaining = iter(items)
     while piece := list(islice(remaining, size)):
         yield piece
+
+
+def literals(connection: Connection, values: Iterable[bytes]) -> str:
+    """Return bytes as they are written in a statement, parted by commas."""
+    form = "decode('{}','hex')" if connection.dialect.name == "postgresql" else "x'{}'"
+    return ",".join([form.format(value.hex()) for value in values])
 
 
 def insert(

@@ -39,10 +39,17 @@ class Editor:
     ) -> Collection[ScopeState]:
         """Make the content of the window exactly this; return the scopes left untouched because
         their horizon is another by now."""
-        fresh = {state: _runs_of(stretches) for state, stretches in contents.items()}
+        return self.rewrite_runs(
+            begin, end, {state: _runs_of(stretches) for state, stretches in contents.items()}
+        )
+
+    def rewrite_runs(
+        self, begin: int, end: int, fresh: Mapping[ScopeState, RunsBySeries]
+    ) -> Collection[ScopeState]:
+        """As ``rewrite``, with the content given as runs."""
         self._keys.reserve(sum(map(len, fresh.values())))
         with self._database.writer() as connection:
-            locked = statements.lock(connection, [state.id for state in contents])
+            locked = statements.lock(connection, [state.id for state in fresh])
             current = {
                 state.id: by_series
                 for state, by_series in fresh.items()
@@ -71,39 +78,32 @@ class Editor:
                 if statements.rewrite(connection, near[scope_id], after):
                     moved.append(scope_id)
             statements.move_version(connection, moved)
-        return [state for state in contents if state.id not in current]
+        return [state for state in fresh if state.id not in current]
 
     def put(self, frames: Mapping[int, Iterable[DataFrame]]) -> None:
         """Add points to scopes, by the scope's key; a point that is there already (same series,
         same period) is replaced."""
-        fresh = {scope_id: _points_of(many) for scope_id, many in frames.items()}
-        self._keys.reserve(sum(map(len, fresh.values())))
+        begins: dict[int, int] = {}
+        wanted: list[tuple[int, Series]] = []
+        points: list[list[runs.Run]] = []
+        for scope_id, many in frames.items():
+            by_series = _points_of(many)
+            begins[scope_id] = min(run.begin for of in by_series.values() for run in of)
+            wanted += [(scope_id, series) for series in by_series]
+            points += by_series.values()
+        self._keys.reserve(len(wanted))
         with self._database.writer() as connection:
-            locked = statements.lock(connection, list(fresh))
-            keys = self._keys.of(connection, {s: list(points) for s, points in fresh.items()})
-            _refuse_purged(
-                connection,
-                {
-                    scope_id: min(run.begin for many in of.values() for run in many)
-                    for scope_id, of in fresh.items()
-                },
-            )
-            starts = [run.begin for of in fresh.values() for many in of.values() for run in many]
-            ends = [run.end for of in fresh.values() for many in of.values() for run in many]
-            near = statements.runs_near(connection, list(fresh), min(starts), max(ends))
-            before: StoredRuns = {}
+            locked = statements.lock(connection, list(begins))
+            _refuse_purged(connection, begins)
+            keys = self._keys.each(connection, wanted)
+            before = statements.runs_around(connection, dict(zip(keys, points, strict=True)))
             after: StoredRuns = {}
-            for scope_id, points in fresh.items():
+            for (scope_id, _series), key, fresh in zip(wanted, keys, points, strict=True):
                 horizon = locked[scope_id].horizon
-                for series, many in points.items():
-                    key = keys[scope_id, series]
-                    before[key] = near[scope_id][key]
-                    known = [statements.with_end(run, horizon) for run in before[key]]
-                    after[key] = [
-                        statements.as_stored(run, horizon) for run in runs.put(known, many)
-                    ]
+                known = [statements.with_end(run, horizon) for run in before.get(key, ())]
+                after[key] = [statements.as_stored(run, horizon) for run in runs.put(known, fresh)]
             statements.rewrite(connection, before, after)
-            statements.move_version(connection, list(fresh))
+            statements.move_version(connection, list(begins))
 
     def delete(self, begin: int, end: int, chosen: Mapping[int, Collection[int] | None]) -> None:
         """Remove the points that start in the window: of each scope in *chosen* those of the
@@ -184,12 +184,20 @@ def _runs_of(stretches: Iterable[Stretch]) -> RunsBySeries:
 
 def _points_of(frames: Iterable[DataFrame]) -> RunsBySeries:
     """Return the points of the frames; frames of one period are one frame."""
-    merged: dict[period.Period, DataFrame] = {}
+    by_period: dict[period.Period, list[DataFrame]] = defaultdict(list)
     for frame in frames:
-        whole = merged.setdefault(frame.period, DataFrame(frame.period))
+        by_period[frame.period].append(frame)
+    return _runs_of(Stretch(_joined(many), 1) for many in by_period.values())
+
+
+def _joined(frames: Sequence[DataFrame]) -> DataFrame:
+    if len(frames) == 1:
+        return frames[0]
+    whole = DataFrame(frames[0].period)
+    for frame in frames:
         for point in frame:
             whole.add(*point)
-    return _runs_of(Stretch(frame, 1) for frame in merged.values())
+    return whole
 
 
 def _epoch(state: ScopeState) -> int | None:

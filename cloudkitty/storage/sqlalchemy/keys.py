@@ -54,19 +54,16 @@ class SeriesKeys:
         *has_history* tells whether a scope may have series at all.
         """
         forms = [self._encoder.stored_form(series) for _scope_id, series in wanted]
-        scope_ids = [scope_id for scope_id, _series in wanted]
-        old = {scope_id for scope_id in set(scope_ids) if has_history(scope_id)}
-        known = statements.series_keys(
-            connection,
-            {
-                (scope_id, form.digest)
-                for scope_id, form in zip(scope_ids, forms, strict=True)
-                if scope_id in old
-            },
-        )
+        old: dict[int, list[bytes]] = {
+            scope_id: [] for scope_id in {pair[0] for pair in wanted} if has_history(scope_id)
+        }
+        for (scope_id, _series), form in zip(wanted, forms, strict=True):
+            if scope_id in old:
+                old[scope_id].append(form.digest)
+        known = statements.series_keys(connection, old)
         keys = []
         rows = []
-        for scope_id, form in zip(scope_ids, forms, strict=True):
+        for (scope_id, _series), form in zip(wanted, forms, strict=True):
             key = known.get((scope_id, form.digest)) if known else None
             if key is None:
                 key = self._ids.take()

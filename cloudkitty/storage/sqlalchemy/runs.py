@@ -13,6 +13,7 @@ import bisect
 import decimal
 import heapq
 import itertools
+import operator
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
@@ -30,6 +31,9 @@ class Run(NamedTuple):
     step: int
     qty: Decimal
     price: Decimal
+
+
+_BEGIN_AND_STEP = operator.itemgetter(0, 2)
 
 
 class Open(NamedTuple):
@@ -88,9 +92,12 @@ def cut(run: Run, begin: int, end: int) -> list[Run]:
 
 def merge(runs: Iterable[Run]) -> list[Run]:
     """Return the same points in canonical form, ordered by begin."""
+    ordered = sorted(runs, key=_BEGIN_AND_STEP)
+    if len(ordered) < 2:
+        return ordered
     merged: list[Run] = []
     open_ends: dict[tuple[int, int], int] = {}
-    for run in sorted(runs, key=lambda run: (run.begin, run.step)):
+    for run in ordered:
         place = open_ends.pop((run.begin, run.step), None)
         if place is not None:
             before = merged[place]
@@ -119,7 +126,9 @@ def put(runs: Iterable[Run], points: Iterable[Run]) -> list[Run]:
             piece
             for run in kept
             for piece in (
-                cut(run, point.begin, point.begin + 1) if run.step == point.step else [run]
+                cut(run, point.begin, point.begin + 1)
+                if run.step == point.step and run.begin <= point.begin < run.end
+                else [run]
             )
         ]
     return merge([*kept, *added])

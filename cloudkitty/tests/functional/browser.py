@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
 DRIVER = pathlib.Path("/usr/bin/chromedriver")
 
-_BOUND = 60
+_BOUND = 120
 _ARGUMENTS = (
     "--headless",
     "--no-sandbox",

@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import pathlib
+import secrets
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import cloudkitty
 
 ROOT = pathlib.Path(cloudkitty.__file__).parent.parent
 
-BOUND = 60
+BOUND = 120
 """Seconds after which whatever is waited for has failed."""
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -82,10 +83,14 @@ def run_warm(name: str, config: pathlib.Path, *args: str) -> Done:
     """As ``run``, in a fork of this process: what is imported already is not imported again, so
     that many runs take little time."""
     argv = [f"cloudkitty-{name}", "--config-file", str(config), *args]
-    main = importlib.import_module(f"cloudkitty.cli.{name}").main
+    return fork(importlib.import_module(f"cloudkitty.cli.{name}").main, argv)
+
+
+def fork(main: Callable[[], int | None], argv: list[str]) -> Done:
+    """Run a command's entry point with these arguments in a fork of this process."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = multiprocessing.get_context("fork").Process(
-            target=_become, args=(main, argv, out.fileno(), err.fileno())
+            target=become, args=(main, argv, out.fileno(), err.fileno())
         )
         process.start()
         process.join(BOUND)
@@ -99,8 +104,8 @@ def run_warm(name: str, config: pathlib.Path, *args: str) -> Done:
     return Done(process.exitcode, *said)
 
 
-def _become(main: Callable[[], int | None], argv: list[str], out: int, err: int) -> None:
-    """Run a command's entry point with these files as output."""
+def become(main: Callable[[], int | None], argv: list[str], out: int, err: int) -> None:
+    """Make a fork of this process a command: its entry point, with these files as output."""
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
@@ -132,13 +137,17 @@ def daemon(config: pathlib.Path, log: pathlib.Path) -> "Iterator[subprocess.Pope
 
 
 def free_port() -> int:
-    """A port of loopback on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback on which nobody listens. It is none of those that the system gives to
+    connections, which are many here: nobody takes it before the server that it is for."""
+    for _ in range(100):
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
-def stop(process: "subprocess.Popen[bytes]", seconds: float = 30) -> int:
+def stop(process: "subprocess.Popen[bytes]", seconds: float = BOUND) -> int:
     """Tell a daemon to end, and return its exit code."""
     process.terminate()
     return process.wait(seconds)

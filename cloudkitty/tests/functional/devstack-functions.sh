@@ -78,18 +78,27 @@ function pip_install {
 
 # Database and identity -------------------------------------------------------
 
-function recreate_database { "$TEST_PYTHON" "$TEST_SERVERS" recreate_database "$@"; }
+# _ask VERB ARGUMENT...
+function _ask {
+    local verb=$1
+    shift
+    printf '%s\n' "$@" |
+        curl -sS --fail-with-body --noproxy '*' -m 120 --data-binary @- "$TEST_SERVERS/$verb"
+}
+
+# recreate_database NAME
+function recreate_database { _ask recreate_database "$1"; }
 function database_connection_url { echo "$TEST_DATABASE_URL/$1?charset=utf8mb4"; }
 
-function get_or_create_role { "$TEST_PYTHON" "$TEST_SERVERS" role "$@"; }
-function get_or_create_service { "$TEST_PYTHON" "$TEST_SERVERS" service "$@"; }
-function get_or_create_endpoint { "$TEST_PYTHON" "$TEST_SERVERS" endpoint "$@"; }
-function get_or_add_user_project_role { "$TEST_PYTHON" "$TEST_SERVERS" grant "$@"; }
+function get_or_create_role { _ask role "$@"; }
+function get_or_create_service { _ask service "$@"; }
+function get_or_create_endpoint { _ask endpoint "$@"; }
+function get_or_add_user_project_role { _ask grant "$@"; }
 
 # create_service_user NAME [ROLE]
 function create_service_user {
     local role
-    "$TEST_PYTHON" "$TEST_SERVERS" user "$1" "$SERVICE_PASSWORD" "$SERVICE_DOMAIN_NAME"
+    _ask user "$1" "$SERVICE_PASSWORD" "$SERVICE_DOMAIN_NAME"
     for role in service ${2:-}; do
         get_or_add_user_project_role "$role" "$1" "$SERVICE_PROJECT_NAME" \
             "$SERVICE_DOMAIN_NAME" "$SERVICE_DOMAIN_NAME"
@@ -132,6 +141,7 @@ function write_uwsgi_config {
     iniset "$1" uwsgi buffer-size 65535
     iniset "$1" uwsgi add-header "Connection: close"
     iniset "$1" uwsgi lazy-apps true
+    iniset "$1" uwsgi worker-reload-mercy 5
     if [[ -z $TEST_APACHE ]]; then
         iniset "$1" uwsgi http "127.0.0.1:$TEST_PORT"
         iniset "$1" uwsgi manage-script-name true
@@ -172,7 +182,7 @@ function _runs {
 function _end {
     local tries
     kill "$1" 2>/dev/null || return 0
-    for ((tries = 0; tries < 300; tries++)); do
+    for ((tries = 0; tries < 900; tries++)); do
         _runs "$1" || return 0
         sleep 0.1
     done

@@ -17,7 +17,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from cloudkitty.period import UTC
-from cloudkitty.tests.functional import commands, devstack_servers
+from cloudkitty.tests.functional import commands, devstack_servers, peers
 from cloudkitty.tests.functional.test_packaging import WITHOUT_GIT
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -25,7 +25,7 @@ FUNCTIONS = pathlib.Path(__file__).parent / "devstack-functions.sh"
 PLUGIN = ROOT / "devstack"
 MODULES = pathlib.Path("/usr/lib/apache2/modules")
 
-SERVERS = ("CLOUDKITTY_TEST_KEYSTONE", "CLOUDKITTY_TEST_MYSQL")
+SERVERS = ("KEYSTONE", "MYSQL")
 
 APACHE = """\
 ServerRoot {state}
@@ -41,13 +41,6 @@ LoadModule proxy_uwsgi_module {modules}/mod_proxy_uwsgi.so
 {user}
 IncludeOptional {state}/sites/*.conf
 """
-
-
-def server(name: str) -> str:
-    url = os.environ.get(name)
-    if not url:
-        pytest.skip(f"no server to stack on: {name} is not set")
-    return url.rstrip("/")
 
 
 def hour(ago: int) -> datetime.datetime:
@@ -73,10 +66,10 @@ class Stack:
         self.port = commands.free_port()
         self.url = f"http://127.0.0.1:{self.port}/rating"
         self.apache = self._apache()
-        url = make_url(server("CLOUDKITTY_TEST_MYSQL")).set(drivername="mysql+pymysql")
+        url = make_url(peers.named("MYSQL")).set(drivername="mysql+pymysql")
         self.database_server = url.render_as_string(hide_password=False).rstrip("/")
-        self.created = self.state / "created"
-        self.identity = devstack_servers.Identity(server("CLOUDKITTY_TEST_KEYSTONE"), self.created)
+        self.identity = devstack_servers.Identity(peers.named("KEYSTONE"))
+        self.servers = devstack_servers.serve(self.identity, self.database_server)
         self.environment = {**os.environ, **WITHOUT_GIT, **self._environment()}
         self.environment.pop("PYTHONPATH", None)
 
@@ -86,12 +79,11 @@ class Stack:
                 [str(pathlib.Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
             ),
             "TEST_PYTHON": sys.executable,
-            "TEST_SERVERS": devstack_servers.__file__,
+            "TEST_SERVERS": self.servers.url,
             "TEST_STATE": str(self.state),
-            "TEST_CREATED": str(self.created),
             "TEST_APACHE": str(self.apache or ""),
             "TEST_PORT": str(self.port),
-            "TEST_IDENTITY": server("CLOUDKITTY_TEST_KEYSTONE"),
+            "TEST_IDENTITY": peers.named("KEYSTONE"),
             "TEST_DATABASE_URL": self.database_server,
             "DEST": str(self.directory / "dest"),
             "DATA_DIR": str(self.data),
@@ -186,6 +178,7 @@ class Stack:
             stop = (f"source {PLUGIN}/plugin.sh", "stop_cloudkitty", "stop_apache_server")
             self.bash(*stop)
         finally:
+            self.servers.stop()
             devstack_servers.statements(
                 self.database_server, f"DROP DATABASE IF EXISTS {self.name}"
             )

@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What DevStack's shell functions do at servers: ``devstack_servers.py VERB ARGUMENT...``.
+"""What DevStack's shell functions, and commands of the installation page, do at servers.
 
-Invariants: what exists is left as it is and printed by its id; what is made in the identity service
-is written to the file of ``TEST_CREATED``, from which ``remove`` takes back exactly that.
+The shell asks the test that runs it: ``curl --data "ARGUMENT..." URL/VERB``, an argument a line.
+Invariants: what exists is left as it is and answered by its id; what is made in the identity
+service is remembered, and ``forget`` takes back exactly that.
 """
 
 import argparse
-import os
-import pathlib
-import sys
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import requests
+import sqlalchemy as sa
 
-BOUND = 30
+from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
+
+BOUND = 120
 
 
 class Identity:
     """The identity service, as its administrator."""
 
-    def __init__(self, url: str, created: pathlib.Path) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._created = created
+        self._created: list[str] = []
         self._session = requests.Session()
         user = {"name": "admin", "password": "adminpass", "domain": {"id": "default"}}
         scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
@@ -59,21 +62,16 @@ class Identity:
 
     def make(self, kind: str, **values: Any) -> str:
         made = str(self.call("POST", f"{kind}s", {kind: values})[kind]["id"])
-        self.remember(f"{kind}s/{made}")
+        self._created.append(f"{kind}s/{made}")
         return made
-
-    def remember(self, path: str) -> None:
-        with self._created.open("a") as created:
-            created.write(f"{path}\n")
 
     def forget(self) -> list[str]:
         """Delete everything that was made, newest first, and return its paths."""
-        paths = self._created.read_text().split() if self._created.exists() else []
+        paths, self._created = self._created, []
         for path in reversed(paths):
             if path.startswith("domains/"):
                 self.call("PATCH", path, {"domain": {"enabled": False}})
             self.call("DELETE", path)
-        self._created.unlink(missing_ok=True)
         return paths
 
     def domain(self, name: str) -> str:
@@ -142,15 +140,8 @@ class Identity:
         raise AssertionError(f"openstack {kind} {action} is not known here")
 
 
-def recreate_database(url: str, name: str) -> None:
-    statements(url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-
-
 def statements(url: str, *lines: str) -> None:
     """Run statements on a server of databases."""
-    # Most calls need no database, and each is a process of its own.
-    import sqlalchemy as sa
-
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for line in lines:
@@ -158,13 +149,28 @@ def statements(url: str, *lines: str) -> None:
     engine.dispose()
 
 
-def main(verb: str, *args: str) -> None:
-    if verb == "recreate_database":
-        recreate_database(os.environ["TEST_DATABASE_URL"], *args)
-        return
-    identity = Identity(os.environ["TEST_IDENTITY"], pathlib.Path(os.environ["TEST_CREATED"]))
-    print(getattr(identity, verb)(*args))
+def serve(identity: Identity, database: str = "") -> AnsweringServer:
+    """Answer what the shell asks of an identity service, and of the server of databases at the URL
+    *database*."""
 
+    def recreate_database(name: str) -> None:
+        statements(database, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    verbs: dict[str, Callable[..., object]] = {
+        "recreate_database": recreate_database,
+        "role": identity.role,
+        "service": identity.service,
+        "endpoint": identity.endpoint,
+        "user": identity.user,
+        "grant": identity.grant,
+        "openstack": identity.openstack,
+    }
+
+    def answer(asked: Request) -> Response:
+        try:
+            told = verbs[asked.path.strip("/")](*asked.body.splitlines())
+        except Exception:  # noqa: BLE001 - the shell shows it, and ends with an error
+            return Response(500, traceback.format_exc().encode())
+        return Response(200, f"{told or ''}\n".encode())
+
+    return AnsweringServer(answer)

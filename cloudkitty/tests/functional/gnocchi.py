@@ -3,14 +3,14 @@
 with ``auth_mode = basic``): making resource types, resources and measures in it."""
 
 import datetime
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytest
 import requests
 from oslo_config import cfg
+
+from cloudkitty.tests.functional import peers
 
 GROUPS = ("collector_gnocchi", "fetcher_gnocchi")
 
@@ -29,10 +29,7 @@ class GnocchiServer:
     @classmethod
     def named(cls) -> "GnocchiServer":
         """Return the server for tests, or skip."""
-        url = os.environ.get("CLOUDKITTY_TEST_GNOCCHI")
-        if not url:
-            pytest.skip("no Gnocchi: CLOUDKITTY_TEST_GNOCCHI is not set")
-        return cls(url)
+        return cls(peers.named("GNOCCHI"))
 
     def configure(self, conf: cfg.ConfigOpts) -> None:
         for group in GROUPS:
@@ -47,10 +44,19 @@ class GnocchiServer:
         self._send("POST", "archive_policy", {**body, "definition": definition}, exists=True)
 
     def resource_type(self, name: str, /, **attributes: str) -> None:
-        """Make a resource type, unless there is one of that name."""
+        """Make a resource type, or give the one of that name the attributes that it lacks."""
         kinds = {key: {"type": kind, "required": False} for key, kind in attributes.items()}
         body = {"name": name, "attributes": kinds}
         self._send("POST", "resource_type", body, exists=True)
+        known = self._send("GET", f"resource_type/{name}")["attributes"]
+        added = [
+            {"op": "add", "path": f"/attributes/{key}", "value": kind}
+            for key, kind in kinds.items()
+            if key not in known
+        ]
+        if added:
+            headers = {"Content-Type": "application/json-patch+json"}
+            self._send("PATCH", f"resource_type/{name}", added, headers=headers)
 
     def resource(self, resource_type: str, metrics: Mapping[str, str], **attributes: object) -> str:
         """Make a resource with metrics, each with an archive policy; return its id."""
@@ -91,7 +97,15 @@ class GnocchiServer:
         """Remove the resources of a type that belong to some projects."""
         self._send("DELETE", f"resource/{resource_type}", {"in": {"project_id": list(projects)}})
 
-    def _send(self, method: str, path: str, body: Any = None, exists: bool = False) -> Any:
-        answer = self._http.request(method, f"{self.url}/v1/{path}", json=body, timeout=60)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        exists: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        url = f"{self.url}/v1/{path}"
+        answer = self._http.request(method, url, json=body, headers=headers, timeout=60)
         assert answer.status_code in (*_DONE, *((409,) if exists else ())), answer.text
         return answer.json() if answer.status_code == 200 else None

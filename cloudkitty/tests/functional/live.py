@@ -14,6 +14,7 @@ import cloudkitty
 from cloudkitty import config as configuration
 from cloudkitty.tests import api
 from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.functional import commands
 
 AUTHTOKEN = """\
 [keystone_authtoken]
@@ -61,13 +62,6 @@ def command(config: pathlib.Path, *args: str) -> list[str]:
     return [sys.executable, "-m", "cloudkitty.cli.api", "--config-file", str(config), *args]
 
 
-def run(config: pathlib.Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run the command, which is expected to give up by itself."""
-    return subprocess.run(
-        command(config, *args), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 class LiveApi:
     """A running server; ``url`` is where it says it listens."""
 
@@ -89,17 +83,17 @@ class LiveApi:
         """End it as an init system does, and return its exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(timeout=30)
+            return self.process.wait(commands.BOUND)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
 
 
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+def seeded(tmp_path_factory: pytest.TempPathFactory, databases: TestServer) -> Iterator[LiveApi]:
     """Yield a server with the usage of ``cloudkitty.tests.api``."""
     directory = tmp_path_factory.mktemp("live")
     conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
+    database = databases.fresh(conf, directory)
     api.seed(api.context(conf, database, directory))
     server = LiveApi(write_configuration(directory, database.url))
     yield server
@@ -117,19 +111,10 @@ def client_of(server: LiveApi, version: str) -> Any:
 
 def shell(server: LiveApi, version: str, words: str) -> str:
     """Run a command of the client as from a shell, and return what it prints."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from cloudkittyclient.shell import main; sys.exit(main(sys.argv[1:]))",
-            *("--os-rating-api-version", version),
-            *("--os-auth-type", "cloudkitty-noauth", "--os-endpoint", server.url),
-            *words.split(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    from cloudkittyclient import shell
+
+    options = ["--os-rating-api-version", version, "--os-auth-type", "cloudkitty-noauth"]
+    argv = ["cloudkitty", *options, "--os-endpoint", server.url, *words.split()]
+    done = commands.fork(lambda: shell.main(argv[1:]), argv)
+    assert done.code == 0, done.err
+    return done.out

@@ -6,13 +6,9 @@ Prometheus. Between them stands a small proxy that does what Aetos does: it lets
 the token of an administrator pass.
 """
 
-import os
-import threading
 import urllib.parse
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 import requests
@@ -25,53 +21,36 @@ from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Registry
 from cloudkitty.period import Period
-from cloudkitty.tests.functional import tsdb
-from cloudkitty.tests.functional.test_api_auth import KEYSTONE, PASSWORDS, PROJECTS, Identity
+from cloudkitty.tests.functional import peers, tsdb
+from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
+from cloudkitty.tests.functional.test_api_auth import PASSWORDS, PROJECTS, Identity
 from cloudkitty.tests.functional.test_prometheus import definition
 
 HOUR = Period.of(tsdb.DAY, 3600)
 PROJECTS_WITH_USAGE = [f"{number:032x}" for number in range(200)]
 
 
-class Gate:
+class Gate(AnsweringServer):
     """Passes GET requests with an administrator's token on to a Prometheus."""
 
     def __init__(self, prometheus: str, identity: Identity) -> None:
         self.asked: list[str] = []
         self.longest = 0
-        gate = self
-        origin = prometheus.removesuffix("/api/v1")
+        self._identity = identity
+        self._origin = prometheus.removesuffix("/api/v1")
+        super().__init__(self._pass_on)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                gate.longest = max(gate.longest, len(self.path))
-                gate.asked.append(urllib.parse.unquote_plus(self.path))
-                token = self.headers.get("X-Auth-Token", "")
-                roles = identity.roles(token) if token else None
-                if roles is None:
-                    self._answer(401, b"{}")
-                elif "admin" not in roles:
-                    self._answer(403, b"{}")
-                else:
-                    answer = requests.get(f"{origin}{self.path}", timeout=30)
-                    self._answer(answer.status_code, answer.content)
-
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _pass_on(self, asked: Request) -> Response:
+        self.longest = max(self.longest, len(asked.path))
+        self.asked.append(urllib.parse.unquote_plus(asked.path))
+        token = asked.headers.get("X-Auth-Token", "")
+        roles = self._identity.roles(token) if token else None
+        if roles is None:
+            return Response(401, b"{}")
+        if "admin" not in roles:
+            return Response(403, b"{}")
+        answer = requests.get(f"{self._origin}{asked.path}", timeout=60)
+        return Response(answer.status_code, answer.content)
 
 
 class Keystone(Identity):
@@ -84,7 +63,7 @@ class Keystone(Identity):
     def roles(self, token: str) -> list[str] | None:
         """The names of the roles in a token, ``None`` when it is not good."""
         headers = {**self._admin, "X-Subject-Token": token}
-        answer = requests.get(f"{self.url}/auth/tokens", headers=headers, timeout=30)
+        answer = requests.get(f"{self.url}/auth/tokens", headers=headers, timeout=60)
         if answer.status_code != 200:
             return None
         return [role["name"] for role in answer.json()["token"]["roles"]]
@@ -92,14 +71,14 @@ class Keystone(Identity):
     def create(self, kind: str, **body: object) -> str:
         """Make a thing and return its id."""
         answer = requests.post(
-            f"{self.url}/{kind}s", json={kind: body}, headers=self._admin, timeout=30
+            f"{self.url}/{kind}s", json={kind: body}, headers=self._admin, timeout=60
         )
         answer.raise_for_status()
         return str(answer.json()[kind]["id"])
 
     def delete(self, kind: str, identifier: str) -> None:
         path = f"{self.url}/{kind}s/{identifier}"
-        requests.delete(path, headers=self._admin, timeout=30).raise_for_status()
+        requests.delete(path, headers=self._admin, timeout=60).raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tsdb.Server]:
 
 @pytest.fixture(scope="module")
 def keystone() -> Keystone:
-    url = os.environ.get(KEYSTONE)
-    if not url:
-        pytest.skip(f"no Keystone: {KEYSTONE} is not set to the URL of its v3 API")
-    return Keystone(url)
+    return Keystone(peers.named("KEYSTONE"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 """The pipeline with authentication: who gets in, and as whom."""
 
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -15,8 +14,8 @@ from cloudkitty.config import ConfigurationError
 from cloudkitty.db.engine import Database
 from cloudkitty.tests import api
 from cloudkitty.tests.described import validator
+from cloudkitty.tests.functional import peers
 
-KEYSTONE = "CLOUDKITTY_TEST_KEYSTONE"
 PASSWORDS = {"admin": "adminpass", "demo": "demopass", "cloudkitty": "ratingpass"}
 PROJECTS = {"admin": "admin", "demo": "demo", "cloudkitty": "service"}
 
@@ -263,17 +262,14 @@ class Identity:
                 "scope": project if scope is None else scope,
             }
         }
-        answer = requests.post(f"{self.url}/auth/tokens", json=body, timeout=30)
+        answer = requests.post(f"{self.url}/auth/tokens", json=body, timeout=60)
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"]
 
 
 @pytest.fixture
 def identity() -> Identity:
-    url = os.environ.get(KEYSTONE)
-    if not url:
-        pytest.skip(f"no Keystone: {KEYSTONE} is not set to the URL of its v3 API")
-    return Identity(url)
+    return Identity(peers.named("KEYSTONE"))
 
 
 @pytest.fixture

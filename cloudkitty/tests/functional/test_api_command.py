@@ -18,11 +18,12 @@ import pytest
 import requests
 
 from cloudkitty.db.engine import Database
+from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.functional import commands
 from cloudkitty.tests.functional.live import (
     ROOT,
     LiveApi,
     client_of,
-    run,
     seeded,
     shell,
     write_configuration,
@@ -40,23 +41,46 @@ def config(sqlite_database: Database, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+def live(tmp_path_factory: pytest.TempPathFactory, sqlite_server: TestServer) -> Iterator[LiveApi]:
     """One server for all tests that only talk to it; what they create has names of their own."""
-    yield from seeded(tmp_path_factory)
+    yield from seeded(tmp_path_factory, sqlite_server)
 
 
 def test_it_says_where_it_listens_and_ends_when_told(config: pathlib.Path) -> None:
     server = LiveApi(config, ["--workers", "1", "--host-ip", "127.0.0.1"])
     assert server.first_line == f"cloudkitty-api listens on {server.url}\n"
-    assert requests.get(server.url, timeout=10).json()["versions"][0]["id"] == "v1"
+    assert requests.get(server.url, timeout=60).json()["versions"][0]["id"] == "v1"
     assert server.stop() == 0
     assert server.process.stdout is not None
     assert server.process.stdout.read() == ""
 
 
+SLOW_WORKERS = """
+import os, signal, time
+from cloudkitty import network
+from cloudkitty.cli import api
+
+def slowly(_server, _worker):
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(1)
+
+listener = network.listen("127.0.0.1", 0, "test")
+server = api.Server(lambda environ, start: [], listener, workers=1, threads=1)
+server.cfg.set("post_fork", slowly)
+server.run()
+"""
+
+
+def test_it_ends_when_told_before_its_workers_have_started() -> None:
+    command = [sys.executable, "-c", SLOW_WORKERS]
+    # It would kill the worker after half a minute.
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def until(condition: Callable[[], bool]) -> bool:
     """Whether *condition* comes true in a while."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + commands.BOUND
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -72,7 +96,7 @@ def test_it_follows_its_configuration_when_told(
     server = LiveApi(config)
 
     def metrics() -> list[str]:
-        answer = requests.get(f"{server.url}/v1/info/metrics", timeout=10)
+        answer = requests.get(f"{server.url}/v1/info/metrics", timeout=60)
         assert answer.status_code == 200
         return [one["metric_id"] for one in answer.json()["metrics"]]
 
@@ -91,12 +115,17 @@ def test_it_follows_its_configuration_when_told(
     assert server.stop() == 0
 
 
-def _one_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("cloudkitty-api: ")
+def run(config: pathlib.Path, *args: str) -> commands.Done:
+    """Start the server, which is expected to give up by itself."""
+    return commands.run_warm("api", config, *args)
+
+
+def _one_line(done: commands.Done, *words: str) -> None:
+    assert done.code == 1
+    assert done.err.count("\n") == 1, done.err
+    assert done.err.startswith("cloudkitty-api: ")
     for word in words:
-        assert word in done.stderr
+        assert word in done.err
 
 
 def test_a_port_in_use(config: pathlib.Path) -> None:
@@ -115,16 +144,16 @@ def test_a_database_that_is_not_there(config: pathlib.Path, tmp_path: pathlib.Pa
     write_configuration(tmp_path, "mysql://nobody:secret@127.0.0.1:9/nothing")
     done = run(config)
     _one_line(done, "[database] connection", "127.0.0.1:9")
-    assert "secret" not in done.stderr
+    assert "secret" not in done.err
 
 
 def test_a_metrics_file_that_is_wrong(config: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (tmp_path / "metrics.yml").write_text("metrics: {cpu: {unit: 1, colour: red}}\n")
     done = run(config)
-    assert done.returncode == 1
-    assert all(line.startswith("cloudkitty-api: ") for line in done.stderr.splitlines())
-    assert len(done.stderr.splitlines()) == 2
-    assert "colour" in done.stderr
+    assert done.code == 1
+    assert all(line.startswith("cloudkitty-api: ") for line in done.err.splitlines())
+    assert len(done.err.splitlines()) == 2
+    assert "colour" in done.err
 
 
 @pytest.mark.parametrize(
@@ -145,7 +174,7 @@ def test_a_wrong_configuration(config: pathlib.Path, line: str, words: str) -> N
 
 
 def test_unknown_arguments_are_a_usage_error(config: pathlib.Path) -> None:
-    assert run(config, "--colour").returncode == 2
+    assert run(config, "--colour").code == 2
 
 
 def test_other_servers_find_the_application(config: pathlib.Path) -> None:
@@ -177,11 +206,11 @@ def test_many_writers_at_once(live: LiveApi) -> None:
 
     def create(number: int) -> int:
         body = {"name": f"service-{number}"}
-        return requests.post(f"{url}/services", json=body, timeout=30).status_code
+        return requests.post(f"{url}/services", json=body, timeout=60).status_code
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert set(pool.map(create, range(64))) == {201}
-    services = requests.get(f"{url}/services", timeout=10).json()["services"]
+    services = requests.get(f"{url}/services", timeout=60).json()["services"]
     assert len({one["name"] for one in services if one["name"].startswith("service-")}) == 64
 
 

@@ -23,7 +23,7 @@ def test_languages(
 
     def ask(path: str, language: str | None) -> tuple[object, str | None]:
         headers = {} if language is None else {"Accept-Language": language}
-        answer = requests.get(server.url + path, headers=headers, timeout=10)
+        answer = requests.get(server.url + path, headers=headers, timeout=60)
         assert answer.headers["Content-Type"] == "application/json"
         return answer.json(), answer.headers.get("Content-Language")
 
@@ -42,9 +42,9 @@ def test_languages(
         assert language == "de"
         services = "/v1/rating/module_config/hashmap/services"
         body = {"name": "vm"}
-        made = requests.post(server.url + services, json=body, timeout=10).json()["service_id"]
+        made = requests.post(server.url + services, json=body, timeout=60).json()["service_id"]
         again = requests.post(
-            server.url + services, json=body, headers={"Accept-Language": "de"}, timeout=10
+            server.url + services, json=body, headers={"Accept-Language": "de"}, timeout=60
         )
         assert again.status_code == 409
         assert again.json()["faultstring"] == f"Service vm gibt es schon (UUID: {made})"

@@ -6,23 +6,12 @@ every amount is worked out by hand below."""
 import datetime
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
 
-from cloudkitty import config as configuration
 from cloudkitty import period
-from cloudkitty.dataframe import Registry
-from cloudkitty.db.engine import Database
-from cloudkitty.processor import build
-from cloudkitty.rating.hashmap.records import NewMapping
-from cloudkitty.rating.hashmap.store import HashmapStore
-from cloudkitty.rating.state import ModuleStates
-from cloudkitty.storage import factory
-from cloudkitty.storage.base import GROUP_SCOPE, GROUP_TYPE, Query
-from cloudkitty.tests.builders import HOUR
-from cloudkitty.tests.functional import commands
+from cloudkitty.tests.functional import billing, commands
 from cloudkitty.tests.functional.gnocchi import GnocchiServer
 
 DAY = datetime.datetime(2020, 5, 4, tzinfo=period.UTC)
@@ -64,10 +53,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
     "manila_share": dict.fromkeys(("name", "host", "status", "protocol"), "string"),
     "dns_zone": dict.fromkeys(("zone_name", "email", "zone_type", "pool_id"), "string"),
 }
-"""As they are there after Ceilometer has made them, unless the server has them already."""
-
-Bill = dict[tuple[str, str], tuple[Decimal, Decimal]]
-"""Quantity and price by project and metric."""
+"""As they are there after Ceilometer has made them."""
 
 BILL: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "shop": {
@@ -190,12 +176,23 @@ class Site:
         for name, resources in (("shop", shop()), ("blog", blog())):
             for resource in resources:
                 self._make(self.projects[name], resource)
-        self.config = self._configuration(directory)
-        assert commands.run("dbsync", self.config, "upgrade") == (0, "", "")
-        self._conf = configuration.load([], config_files=[str(self.config)])
-        self._database = Database(self._conf)
-        self._price(HashmapStore(self._database))
-        self.rated = self.rate()
+        self.service = billing.Service(
+            directory,
+            DAY,
+            HOURS,
+            list(self.projects.values()),
+            {
+                # The collector is the default one.
+                "collect": {"metrics_conf": commands.ROOT / "etc/cloudkitty/metrics.yml"},
+                "collector_gnocchi": {
+                    "gnocchi_auth_type": "basic",
+                    "gnocchi_user": "admin",
+                    "gnocchi_endpoint": gnocchi.url,
+                },
+            },
+        )
+        self._price(self.service)
+        self.rated = self.service.rate()
 
     def _make(self, project: str, resource: Resource) -> None:
         made = self._gnocchi.resource(
@@ -209,69 +206,23 @@ class Site:
             times = {DAY + step * STEP: value for step, value in values.items()}
             self._gnocchi.measure(made, name, times)
 
-    def _configuration(self, directory: pathlib.Path) -> pathlib.Path:
-        return commands.write_configuration(
-            directory / "cloudkitty.conf",
-            {
-                "DEFAULT": {"auth_strategy": "noauth", "state_path": directory},
-                "collect": {
-                    # The collector is the default one.
-                    "metrics_conf": commands.ROOT / "etc/cloudkitty/metrics.yml",
-                    "first_period": DAY.isoformat(),
-                    # There is no usage later on: later periods need not be rated.
-                    "wait_periods": (build.utcnow() - DAY) // HOUR - HOURS + 1,
-                    # The last period has just become due, and some of the usage has ended.
-                    "late_data_grace": 0,
-                },
-                "collector_gnocchi": {
-                    "gnocchi_auth_type": "basic",
-                    "gnocchi_user": "admin",
-                    "gnocchi_endpoint": self._gnocchi.url,
-                },
-                "fetcher": {"backend": "source"},
-                "fetcher_source": {"sources": ",".join(self.projects.values())},
-            },
-        )
-
-    def _price(self, store: HashmapStore) -> None:
-        def mapping(cost: str, **place: str | None) -> None:
-            new = NewMapping(start=DAY, cost=Decimal(cost), **place)
-            store.create_mapping(new, now=DAY, user="test", force=True)
-
-        flavor = store.create_field(store.create_service("instance").service_id, "flavor_name")
-        mapping("0.02", field_id=flavor.field_id, value="m1.small")
-        mapping("0.08", field_id=flavor.field_id, value="m1.large")
+    def _price(self, service: billing.Service) -> None:
+        flavor = service.field("instance", "flavor_name")
+        service.mapping("0.02", field_id=flavor, value="m1.small")
+        service.mapping("0.08", field_id=flavor, value="m1.large")
         blog = self.projects["blog"]
-        mapping("0.015", field_id=flavor.field_id, value="m1.small", tenant_id=blog)
-        kind = store.create_field(store.create_service("volume.size").service_id, "volume_type")
-        mapping("0.0001", field_id=kind.field_id, value="ssd")
-        mapping("0.00002", field_id=kind.field_id, value="hdd")
-        for name, cost in PRICES.items():
-            mapping(cost, service_id=store.create_service(name).service_id)
-        ModuleStates(self._database).set("hashmap", enabled=True, priority=1)
-
-    def rate(self) -> commands.Done:
-        return commands.run("processor", self.config, "--once")
-
-    def ledger(self) -> Bill:
-        """The sums in the storage, for the projects by the names that they have here."""
-        names = {project: name for name, project in self.projects.items()}
-        store = factory.build(self._conf, self._database, Registry())
-        query = Query(DAY, DAY + HOURS * HOUR)
-        return {
-            (names[row.group[0]], row.group[1]): (row.qty, row.price)
-            for row in store.total(query, [GROUP_SCOPE, GROUP_TYPE]).rows
-        }
-
-    def close(self) -> None:
-        self._database.dispose()
+        service.mapping("0.015", field_id=flavor, value="m1.small", tenant_id=blog)
+        kind = service.field("volume.size", "volume_type")
+        service.mapping("0.0001", field_id=kind, value="ssd")
+        service.mapping("0.00002", field_id=kind, value="hdd")
+        service.price(PRICES)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(GnocchiServer.named(), tmp_path_factory.mktemp("bill"))
     yield site
-    site.close()
+    site.service.close()
 
 
 def test_the_processor_says_that_all_is_well(site: Site) -> None:
@@ -279,16 +230,13 @@ def test_the_processor_says_that_all_is_well(site: Site) -> None:
 
 
 def test_the_ledger_holds_what_was_worked_out_by_hand(site: Site) -> None:
-    assert site.ledger() == {
-        (project, metric): (Decimal(qty), Decimal(price))
-        for project, metrics in BILL.items()
-        for metric, (qty, price) in metrics.items()
-    }
+    bill = {site.projects[name]: metrics for name, metrics in BILL.items()}
+    assert site.service.ledger() == billing.worked_out(bill)
 
 
 def test_rating_again_changes_nothing(site: Site) -> None:
-    before = site.ledger()
-    again = site.rate()
+    before = site.service.ledger()
+    again = site.service.rate()
     assert (again.code, again.err) == (0, "")
     assert " 0 points\n" in again.out
-    assert site.ledger() == before
+    assert site.service.ledger() == before

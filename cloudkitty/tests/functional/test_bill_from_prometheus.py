@@ -12,17 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cloudkitty import config as configuration
-from cloudkitty.dataframe import Registry
-from cloudkitty.db.engine import Database
-from cloudkitty.processor import build
-from cloudkitty.rating.hashmap.records import NewMapping
-from cloudkitty.rating.hashmap.store import HashmapStore
-from cloudkitty.rating.state import ModuleStates
-from cloudkitty.storage import factory
-from cloudkitty.storage.base import GROUP_SCOPE, GROUP_TYPE, Query
-from cloudkitty.tests.builders import HOUR
-from cloudkitty.tests.functional import commands, tsdb
+from cloudkitty.tests.functional import billing, commands, tsdb
 from cloudkitty.tests.functional.tsdb import DAY, every
 
 HOURS = 2
@@ -302,56 +292,26 @@ class Source(NamedTuple):
     bill: Mapping[tuple[str, str], tuple[str, str]]
 
 
-class Site:
+def service(url: str, directory: pathlib.Path, source: Source) -> billing.Service:
     """A rating service that is set up for a Prometheus."""
-
-    def __init__(self, url: str, directory: pathlib.Path, source: Source) -> None:
-        self.config = commands.write_configuration(
-            directory / "cloudkitty.conf",
-            {
-                "DEFAULT": {"auth_strategy": "noauth", "state_path": directory},
-                "collect": {
-                    "collector": "prometheus",
-                    "metrics_conf": commands.ROOT / "etc/cloudkitty" / source.metrics,
-                    "first_period": DAY.isoformat(),
-                    # There is no usage later on: later periods need not be rated.
-                    "wait_periods": (build.utcnow() - DAY) // HOUR - HOURS + 1,
-                    # The last period has just become due, and some of the usage has ended.
-                    "late_data_grace": 0,
-                },
-                "collector_prometheus": {"prometheus_url": url},
-                "fetcher": {"backend": "source"},
-                "fetcher_source": {"sources": f"{SHOP},{BLOG}"},
+    made = billing.Service(
+        directory,
+        DAY,
+        HOURS,
+        [SHOP, BLOG],
+        {
+            "collect": {
+                "collector": "prometheus",
+                "metrics_conf": commands.ROOT / "etc/cloudkitty" / source.metrics,
             },
-        )
-        assert commands.run("dbsync", self.config, "upgrade") == (0, "", "")
-        self._conf = configuration.load([], config_files=[str(self.config)])
-        self._database = Database(self._conf)
-        self._price(HashmapStore(self._database), source.flavor)
-        self.rated = commands.run("processor", self.config, "--once")
-
-    def _price(self, store: HashmapStore, flavor: str) -> None:
-        def mapping(cost: str, **place: str | None) -> None:
-            new = NewMapping(start=DAY, cost=Decimal(cost), **place)
-            store.create_mapping(new, now=DAY, user="test", force=True)
-
-        field = store.create_field(store.create_service("instance").service_id, flavor).field_id
-        mapping("0.02", field_id=field, value="small")
-        mapping("0.08", field_id=field, value="large")
-        for service, cost in PRICES.items():
-            mapping(cost, service_id=store.create_service(service).service_id)
-        ModuleStates(self._database).set("hashmap", enabled=True, priority=1)
-
-    def ledger(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
-        store = factory.build(self._conf, self._database, Registry())
-        query = Query(DAY, DAY + HOURS * HOUR)
-        return {
-            row.group: (row.qty, row.price)
-            for row in store.total(query, [GROUP_SCOPE, GROUP_TYPE]).rows
-        }
-
-    def close(self) -> None:
-        self._database.dispose()
+            "collector_prometheus": {"prometheus_url": url},
+        },
+    )
+    flavor = made.field("instance", source.flavor)
+    made.mapping("0.02", field_id=flavor, value="small")
+    made.mapping("0.08", field_id=flavor, value="large")
+    made.price(PRICES)
+    return made
 
 
 @pytest.fixture(
@@ -367,19 +327,20 @@ def source(request: pytest.FixtureRequest) -> Source:
 
 
 @pytest.fixture
-def site(source: Source, tmp_path: pathlib.Path) -> Iterator[Site]:
+def site(source: Source, tmp_path: pathlib.Path) -> Iterator[billing.Service]:
     reason = tsdb.missing()
     if reason:
         pytest.skip(reason)
     server = tsdb.Server(tmp_path, source.recorded)
-    site = Site(server.url, tmp_path, source)
+    site = service(server.url, tmp_path, source)
     yield site
     site.close()
     server.stop()
 
 
-def test_the_bill_is_what_was_worked_out_by_hand(site: Site, source: Source) -> None:
-    assert (site.rated.code, site.rated.err) == (0, "")
+def test_the_bill_is_what_was_worked_out_by_hand(site: billing.Service, source: Source) -> None:
+    rated = site.rate()
+    assert (rated.code, rated.err) == (0, "")
     assert site.ledger() == {
         place: (Decimal(qty), Decimal(price)) for place, (qty, price) in source.bill.items()
     }

@@ -3,7 +3,6 @@
 (such as ``http://127.0.0.1:8777``). Each test posts its own samples, of meters of its own."""
 
 import datetime
-import os
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from cloudkitty.collector.base import CollectError
 from cloudkitty.collector.ceilometer import CeilometerCollector
 from cloudkitty.dataframe import Registry
 from cloudkitty.period import Period
+from cloudkitty.tests.functional import peers
 
 DAY = datetime.datetime(2021, 3, 4, tzinfo=period.UTC)
 
@@ -63,7 +63,7 @@ class Cloud:
                 }
                 for time, value in values.items()
             ],
-            timeout=30,
+            timeout=60,
         )
         assert answer.status_code == 201, answer.text
 
@@ -103,9 +103,7 @@ class Cloud:
 
 @pytest.fixture
 def cloud(conf: cfg.ConfigOpts) -> Cloud:
-    url = os.environ.get("CLOUDKITTY_TEST_CEILOMETER")
-    if not url:
-        pytest.skip("no metering API: CLOUDKITTY_TEST_CEILOMETER is not set")
+    url = peers.named("CEILOMETER")
     return Cloud(url, conf)
 
 

@@ -4,7 +4,6 @@ and with the tokens of a real identity service."""
 
 import importlib.metadata
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +14,9 @@ from cloudkittyclient import shell
 from cloudkitty import config as configuration
 from cloudkitty.tests import api
 from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.functional import peers
 from cloudkitty.tests.functional.live import LiveApi, write_configuration
-from cloudkitty.tests.functional.test_api_auth import KEYSTONE
+from cloudkitty.tests.functional.test_api_auth import Identity
 
 IDENTITIES = ("noauth", "keystone")
 
@@ -56,15 +56,15 @@ class Client:
 
 @pytest.fixture(scope="module", params=IDENTITIES)
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_server: TestServer,
 ) -> Iterator[tuple[LiveApi, str | None]]:
     """A server with the seeded usage, and the URL of its identity service."""
-    identity = os.environ.get(KEYSTONE) if request.param == "keystone" else None
-    if request.param == "keystone" and not identity:
-        pytest.skip(f"no Keystone: {KEYSTONE} is not set to the URL of its v3 API")
+    identity = peers.named("KEYSTONE") if request.param == "keystone" else None
     directory = tmp_path_factory.mktemp("live")
     conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
+    database = sqlite_server.fresh(conf, directory)
     api.seed(api.context(conf, database, directory))
     live = LiveApi(write_configuration(directory, database.url, identity))
     yield live, identity
@@ -94,8 +94,17 @@ def administrator(live: LiveApi, identity: str | None, capsys: Any, version: str
     if identity is None:
         noauth = ["--os-auth-type", "cloudkitty-noauth", "--os-endpoint", live.url]
         return Client(capsys, *noauth, version=version)
-    override = ["--os-rating-endpoint-override", live.url]
-    return Client(capsys, *override, *login(identity, "admin", "adminpass"), version=version)
+    options = {
+        "rating-endpoint-override": live.url,
+        # To check a password takes the identity service longer than all else that a command does.
+        "auth-type": "v3token",
+        "auth-url": identity,
+        "token": Identity(identity).token("admin"),
+        "project-name": "admin",
+        "project-domain-id": "default",
+    }
+    words = [word for name, value in options.items() for word in (f"--os-{name}", value)]
+    return Client(capsys, *words, version=version)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from cloudkitty.period import UTC
+from cloudkitty.tests.databases import TestServer
 from cloudkitty.tests.functional.live import LiveApi, client_of, seeded, shell
 
 JANUARY = {
@@ -19,8 +20,8 @@ SHELL_JANUARY = "-b 2026-01-01T00:00:00Z -e 2026-02-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    yield from seeded(tmp_path_factory)
+def live(tmp_path_factory: pytest.TempPathFactory, sqlite_server: TestServer) -> Iterator[LiveApi]:
+    yield from seeded(tmp_path_factory, sqlite_server)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_nothing_found_is_said_by_the_command(live: LiveApi) -> None:
 
 def test_an_answer_without_a_known_length_is_complete(live: LiveApi) -> None:
     url = f"{live.url}/v2/dataframes?begin=2026-01-01&end=2026-02-01&limit=100000"
-    answer = requests.get(url, headers={"Accept": "text/csv"}, timeout=30)
+    answer = requests.get(url, headers={"Accept": "text/csv"}, timeout=60)
     assert answer.headers["Transfer-Encoding"] == "chunked"
     assert len(answer.text.splitlines()) == 5
-    assert requests.head(url, timeout=30).content == b""
+    assert requests.head(url, timeout=60).content == b""

@@ -3,7 +3,6 @@
 carries out what is asked: without authentication, and with tokens of a real identity service."""
 
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 from decimal import Decimal
@@ -19,10 +18,9 @@ from cloudkitty.rating.state import ModuleStates
 from cloudkitty.tests import api, cloud
 from cloudkitty.tests.builders import NEW_YEAR
 from cloudkitty.tests.databases import TestServer
-from cloudkitty.tests.functional import commands, live
+from cloudkitty.tests.functional import commands, live, peers
 from cloudkitty.tests.functional import test_client_commands as first_version
 from cloudkitty.tests.functional.live import LiveApi
-from cloudkitty.tests.functional.test_api_auth import KEYSTONE
 from cloudkitty.tests.functional.test_client_commands import Client
 
 HOURS = 4
@@ -62,14 +60,14 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module", params=first_version.IDENTITIES)
 def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    sqlite_server: TestServer,
 ) -> Iterator[Site]:
-    identity = os.environ.get(KEYSTONE) if request.param == "keystone" else None
-    if request.param == "keystone" and not identity:
-        pytest.skip(f"no Keystone: {KEYSTONE} is not set to the URL of its v3 API")
+    identity = peers.named("KEYSTONE") if request.param == "keystone" else None
     directory = tmp_path_factory.mktemp("live")
     conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
+    database = sqlite_server.fresh(conf, directory)
     (directory / "metrics.yml").write_text(api.METRICS)
     (directory / "usage.csv").write_text(USAGE)
     sections = cloud.sections(database.url, directory, hours=HOURS)

@@ -182,7 +182,7 @@ def answers(base: str, page: str) -> Iterator[Any]:
         request = urllib.request.Request(
             base + url[1], body.encode() or None, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             said = json.load(answer)
         yield said
         if isinstance(said, dict) and isinstance(said.get("service_id"), str):

@@ -17,14 +17,13 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from cloudkitty.tests.functional import commands
+from cloudkitty.tests.functional import commands, peers
 from cloudkitty.tests.functional.devstack_host import (
     FUNCTIONS,
     PLUGIN,
     SERVERS,
     Stack,
     hour,
-    server,
 )
 from cloudkitty.tests.functional.units import runs
 
@@ -37,18 +36,11 @@ metrics:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def wanted() -> None:
-    """The phases install and start a lot, and take minutes."""
-    if not os.environ.get("CLOUDKITTY_TEST_DEVSTACK"):
-        pytest.skip("DevStack's phases take minutes: CLOUDKITTY_TEST_DEVSTACK is not set")
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A host that has been stacked: one server has been used since three hours."""
     for name in SERVERS:
-        server(name)
+        peers.named(name)
     if not shutil.which(
         "uwsgi", path=f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
     ):
@@ -121,7 +113,7 @@ def test_where_usage_comes_from_is_a_setting(
 
 def test_the_metering_api_is_found_in_the_catalogue(stack: Stack, tmp_path: pathlib.Path) -> None:
     """With what the plugin writes for the collector, and nothing else."""
-    server("CLOUDKITTY_TEST_CEILOMETER")
+    peers.named("CEILOMETER")
     conf = tmp_path / "cloudkitty.conf"
     shutil.copy(stack.conf, conf)
     said = stack.bash(

@@ -3,7 +3,6 @@
 ``http://127.0.0.1:5000/v3``). Each test makes domains, projects, groups and users of its own, and
 takes them away afterwards."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from oslo_config import cfg
 from cloudkitty.config import ConfigurationError
 from cloudkitty.fetcher.base import FetchError
 from cloudkitty.fetcher.keystone import KeystoneFetcher
+from cloudkitty.tests.functional import peers
 
 GROUP = "fetcher_keystone"
 PASSWORD = "secret"
@@ -80,9 +80,7 @@ class Identity:
 
 @pytest.fixture
 def identity() -> Iterator[Identity]:
-    url = os.environ.get("CLOUDKITTY_TEST_KEYSTONE")
-    if not url:
-        pytest.skip("no identity service: CLOUDKITTY_TEST_KEYSTONE is not set")
+    url = peers.named("KEYSTONE")
     identity = Identity(url)
     yield identity
     identity.clean()

@@ -6,7 +6,6 @@
 
 import gzip
 import json
-import os
 import pathlib
 import socket
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from cloudkitty.collector.gnocchi import GROUP, GnocchiCollector
 from cloudkitty.config import ConfigurationError
 from cloudkitty.dataframe import Points, Registry
 from cloudkitty.period import Period
+from cloudkitty.tests.functional import peers
 from cloudkitty.tests.functional.scripted import Answer, ScriptedServer
 
 RECORDED = pathlib.Path(__file__).parent / "samples" / "gnocchi-volume.json"
@@ -301,9 +301,7 @@ class TestIdentity:
     @pytest.fixture
     def keystone(self, conf: cfg.ConfigOpts, server: ScriptedServer) -> str:
         """Credentials of a real identity service, which ``CLOUDKITTY_TEST_KEYSTONE`` names."""
-        url = os.environ.get("CLOUDKITTY_TEST_KEYSTONE")
-        if not url:
-            pytest.skip("no identity service: CLOUDKITTY_TEST_KEYSTONE is not set")
+        url = peers.named("KEYSTONE")
         options = {
             "auth_type": "password",
             "auth_url": url,

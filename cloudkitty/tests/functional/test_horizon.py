@@ -18,26 +18,18 @@ import requests
 from cloudkitty import config as configuration
 from cloudkitty.period import UTC, month_start
 from cloudkitty.tests.databases import TestServer
+from cloudkitty.tests.functional import peers
 from cloudkitty.tests.functional.live import LiveApi, write_configuration
 
-HORIZON = "CLOUDKITTY_TEST_HORIZON"
-KEYSTONE = "CLOUDKITTY_TEST_KEYSTONE"
 PICTURES = "CLOUDKITTY_TEST_SCREENSHOTS"
 PORT = 8889
 
 SCRIPT = "# Doubles what hashmap has found.\n"
 
 
-def tool(name: str) -> str:
-    url = os.environ.get(name)
-    if not url:
-        pytest.skip(f"no dashboard to look at: {name} is not set")
-    return url
-
-
 @pytest.fixture(scope="module")
 def identity() -> str:
-    return tool(KEYSTONE).rstrip("/")
+    return peers.named("KEYSTONE")
 
 
 def token(identity: str, user: str, password: str, project: str) -> tuple[str, str]:
@@ -49,21 +41,23 @@ def token(identity: str, user: str, password: str, project: str) -> tuple[str, s
             "scope": {"project": {"name": project, "domain": {"id": "default"}}},
         }
     }
-    answer = requests.post(f"{identity}/auth/tokens", json=body, timeout=30)
+    answer = requests.post(f"{identity}/auth/tokens", json=body, timeout=60)
     answer.raise_for_status()
     return answer.headers["X-Subject-Token"], answer.json()["token"]["project"]["id"]
 
 
 @pytest.fixture(scope="module")
-def service(identity: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+def service(
+    identity: str, tmp_path_factory: pytest.TempPathFactory, sqlite_server: TestServer
+) -> Iterator[LiveApi]:
     """The service where the catalogue says it is."""
-    tool(HORIZON)
+    peers.named("HORIZON")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", PORT)) == 0:
             pytest.skip(f"port {PORT}, where the catalogue expects the service, is in use")
     directory = tmp_path_factory.mktemp("horizon")
     conf = configuration.load([], config_files=[])
-    database = TestServer("sqlite", tmp_path_factory.mktemp("template")).fresh(conf, directory)
+    database = sqlite_server.fresh(conf, directory)
     server = LiveApi(write_configuration(directory, database.url, identity), ["--port", str(PORT)])
     yield server
     server.stop()
@@ -96,7 +90,7 @@ def usage(service: LiveApi, identity: str) -> str:
         f"{service.url}/v2/dataframes",
         json={"dataframes": [{"period": period, "usage": used}]},
         headers={"X-Auth-Token": admin},
-        timeout=30,
+        timeout=60,
     )
     assert posted.status_code == 204, posted.text
     return demo
@@ -116,7 +110,7 @@ def browser(pictures: pathlib.Path) -> Any:
 
     if not (CHROMIUM.exists() and DRIVER.exists()):
         pytest.skip(f"no browser: {CHROMIUM} and {DRIVER} are not installed")
-    return Browser(tool(HORIZON), pictures)
+    return Browser(peers.named("HORIZON"), pictures)
 
 
 @pytest.fixture(scope="module")

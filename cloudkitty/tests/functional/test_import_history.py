@@ -3,9 +3,6 @@
 worked out here row by row from what was written."""
 
 import datetime
-import itertools
-import os
-import signal
 from collections import defaultdict
 from decimal import Decimal
 
@@ -22,9 +19,9 @@ from cloudkitty.storage.base import Query
 from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
 from cloudkitty.tests import api, importing, oldservice
-from cloudkitty.tests.importing import bring
+from cloudkitty.tests.importing import bring, killed
 from cloudkitty.tests.oldservice import BEGIN, HOUR, OldService, RatedRow, rated_rows, state
-from cloudkitty.tests.stored import everything, ledger
+from cloudkitty.tests.stored import everything, ledger, wipe
 
 TENANTS = ["alpha", "beta", "0123456789abcdef0123456789abcdef"]
 HOURS = 60
@@ -372,52 +369,18 @@ def test_a_digit_that_was_lost_here_is_seen(conf, database, old, written) -> Non
     assert "DIFFERENT" in again.text
 
 
-def _die_in(where: str, number: int) -> None:
-    """Let this process kill itself: in the transaction of the rules, in the numbered one of the
-    history, or right after that."""
-    from cloudkitty.importer import scopes as rules
-    from cloudkitty.storage.sqlalchemy import loader
-
-    calls = itertools.count(1)
-
-    def die() -> None:
-        if next(calls) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    if where == "rules":
-        rules.write_tasks = lambda *_arguments: die()
-    elif where == "transaction":
-        loader.statements.move_version = lambda *_arguments: die()
-    else:
-        commit = loader.History.commit
-        loader.History.commit = lambda self, horizon: (commit(self, horizon), die())
-
-
-def _killed(conf, database, url: str, where: str, number: int) -> bool:
-    """Import in a process of its own that dies on its way; return whether it has."""
-    pid = os.fork()
-    if not pid:
-        try:
-            _die_in(where, number)
-            bring(conf, database, url, batch=20)
-        finally:
-            os._exit(1)
-    _pid, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-
-
 def test_an_import_that_is_killed_goes_on_where_it_was(conf, database, old, written) -> None:
     undisturbed = _imported(conf, database, old.url)
-    _wipe(database)
+    wipe(database)
     nothing = everything(database)
     database.dispose()
-    assert _killed(conf, database, old.url, "rules", 1)
+    assert killed(conf, database, old.url, "rules", 1)
     assert everything(database) == nothing
     lengths = []
     for number in (1, 2, 3, 4):
         for where in ("transaction", "commit"):
             database.dispose()
-            assert _killed(conf, database, old.url, where, number)
+            assert killed(conf, database, old.url, where, number)
             lengths.append(len(ledger(database)))
             assert not any(state.active for state in ScopeStore(database).find({}))
     assert lengths == sorted(lengths)
@@ -429,15 +392,6 @@ def test_an_import_that_is_killed_goes_on_where_it_was(conf, database, old, writ
 def _imported(conf, database, url: str) -> list[tuple[str, ...]]:
     assert bring(conf, database, url).well
     return ledger(database)
-
-
-def _wipe(database) -> None:
-    metadata = sa.MetaData()
-    with database.writer() as connection:
-        metadata.reflect(connection)
-        for table in reversed(metadata.sorted_tables):
-            if table.name not in ("ledger_sequence", "cloudkitty_schema_version"):
-                connection.execute(table.delete())
 
 
 # -- the source -------------------------------------------------------------------------------

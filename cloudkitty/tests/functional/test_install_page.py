@@ -20,7 +20,7 @@ import pytest
 import requests
 from sqlalchemy.engine import make_url
 
-from cloudkitty.tests.functional import commands, devstack_servers, units
+from cloudkitty.tests.functional import commands, devstack_servers, peers, units
 from cloudkitty.tests.functional.test_packaging import WITHOUT_GIT, tracked
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -51,13 +51,6 @@ def blocks(page: str, language: str) -> list[str]:
     ]
 
 
-def server(name: str) -> str:
-    url = os.environ.get(name)
-    if not url:
-        pytest.skip(f"no server to install for: {name} is not set")
-    return url
-
-
 class Host:
     """Where the page is followed."""
 
@@ -65,9 +58,10 @@ class Host:
         self.root = root
         self.name = f"install_{uuid.uuid4().hex[:12]}"
         self.port = commands.free_port()
-        self.keystone = server("CLOUDKITTY_TEST_KEYSTONE").rstrip("/")
-        self.database = make_url(server("CLOUDKITTY_TEST_MYSQL"))
-        self.identity = devstack_servers.Identity(self.keystone, root / "created")
+        self.keystone = peers.named("KEYSTONE")
+        self.database = make_url(peers.named("MYSQL"))
+        self.identity = devstack_servers.Identity(self.keystone)
+        self.servers = devstack_servers.serve(self.identity)
         self.source = root / "usr" / "local" / "src" / "cloudkitty"
         self.conf = root / "etc" / "cloudkitty" / "cloudkitty.conf"
         self._origin = origin
@@ -96,8 +90,7 @@ class Host:
             "TEST_SITE": sysconfig.get_path("purelib"),
             "TEST_PYTHON": sys.executable,
             "TEST_FILES": str(HERE),
-            "TEST_IDENTITY": self.keystone,
-            "TEST_CREATED": str(self.root / "created"),
+            "TEST_SERVERS": self.servers.url,
             # What the package depends on is there already, and nothing is fetched.
             "PIP_NO_DEPS": "1",
             "PIP_NO_INDEX": "1",
@@ -165,6 +158,7 @@ class Host:
 
     def remove(self) -> None:
         """End and delete whatever is left."""
+        self.servers.stop()
         for unit in UNITS:
             units.stop(self.root, unit)
         self._statements(

@@ -31,11 +31,6 @@ POINTS = SCOPES * (3 * HOURS - 2)
 """Each hour two instances, of which one is away every tenth, and a port."""
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def scrape(url: str) -> dict[str, dict[tuple[str, ...], float]]:
     answer = requests.get(f"{url}/metrics", timeout=commands.BOUND)
     assert answer.status_code == 200
@@ -63,7 +58,7 @@ class TestProcessor:
     def test_one_port_shows_what_all_workers_do(
         self, conf: cfg.ConfigOpts, sqlite_database: Database, tmp_path: pathlib.Path
     ) -> None:
-        port, log = free_port(), tmp_path / "processor.log"
+        port, log = commands.free_port(), tmp_path / "processor.log"
         config = self.configure(conf, sqlite_database, tmp_path, port)
         url = f"http://127.0.0.1:{port}"
 

@@ -25,7 +25,7 @@ from cloudkitty.tests import api, tolerant
 from cloudkitty.tests.databases import TestServer
 from cloudkitty.tests.routes import JANUARY
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Requests of each kind to an operation."""
 
 CHECKS = [
@@ -122,12 +122,11 @@ class Known:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
+def known(tmp_path_factory: pytest.TempPathFactory, sqlite_server: TestServer) -> Iterator[Known]:
     directory: pathlib.Path = tmp_path_factory.mktemp("examples")
     conf: cfg.ConfigOpts = config.load([], config_files=[])
     conf.set_override("auth_strategy", "noauth")
-    server = TestServer("sqlite", directory)
-    database = server.fresh(conf, directory)
+    database = sqlite_server.fresh(conf, directory)
     context = api.context(conf, database, directory)
     api.seed(context)
     yield Known(context)

@@ -3,7 +3,6 @@
 as a package of their own, and run by the commands."""
 
 import datetime
-import http.server
 import json
 import os
 import pathlib
@@ -11,7 +10,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,9 +21,12 @@ from cloudkitty.db.engine import Database
 from cloudkitty.fetcher.base import FetchError
 from cloudkitty.tests import builders
 from cloudkitty.tests.functional.commands import ROOT, write_configuration
+from cloudkitty.tests.functional.scripted import ScriptedServer
 
 PAGES = ROOT / "doc" / "source" / "developer"
 TESTS = ROOT / "cloudkitty" / "tests"
+
+CONTRACTS = "/contracts"
 
 TEMPLATES = {
     "contracts": ("fetcher.rst", "cloudkitty.fetchers", "ContractsFetcher"),
@@ -41,35 +42,14 @@ def block(page: str, language: str) -> str:
     return textwrap.dedent(found[1])
 
 
-class Contracts(http.server.BaseHTTPRequestHandler):
-    answer = b""
-
-    def do_GET(self) -> None:
-        self.send_response(200 if self.answer else 503)
-        self.end_headers()
-        self.wfile.write(self.answer)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def contracts() -> Iterator[str]:
-    """The URL of a list of contracts: web-shop is rated, tests is not."""
-    Contracts.answer = json.dumps(
-        {
-            "contracts": [
-                {"project_id": "web-shop", "rated": True},
-                {"project_id": "tests", "rated": False},
-            ]
-        }
-    ).encode()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Contracts) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/contracts"
-        server.shutdown()
-        thread.join(10)
+def contracts() -> Iterator[ScriptedServer]:
+    """A list of contracts, at CONTRACTS: web-shop is rated, tests is not."""
+    listed = [{"project_id": "web-shop", "rated": True}, {"project_id": "tests", "rated": False}]
+    server = ScriptedServer()
+    server.answers[CONTRACTS] = [(200, json.dumps({"contracts": listed}))]
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -109,7 +89,7 @@ def command(site: pathlib.Path, name: str, *args: str) -> subprocess.CompletedPr
 
 
 def test_fetcher_and_storage_run(
-    site: pathlib.Path, tmp_path: pathlib.Path, contracts: str
+    site: pathlib.Path, tmp_path: pathlib.Path, contracts: ScriptedServer
 ) -> None:
     archive = tmp_path / "archive"
     now = datetime.datetime.now(datetime.UTC).replace(minute=0, second=0, microsecond=0)
@@ -133,7 +113,7 @@ def test_fetcher_and_storage_run(
             },
             "collector_csv": {"file": usage},
             "fetcher": {"backend": "contracts"},
-            "fetcher_contracts": {"url": contracts},
+            "fetcher_contracts": {"url": f"{contracts.url}{CONTRACTS}"},
             "storage": {"backend": "archive"},
             "storage_archive": {"directory": archive},
         },
@@ -159,16 +139,25 @@ def test_fetcher_and_storage_run(
     assert [scope["scope_id"] for scope in json.loads(asked.stdout)] == ["web-shop"]
 
 
-def test_fetcher_that_gets_no_answer_says_where(conf: cfg.ConfigOpts, contracts: str) -> None:
+def test_fetcher_that_gets_no_answer_says_where(
+    conf: cfg.ConfigOpts, contracts: ScriptedServer
+) -> None:
     names: dict[str, Any] = {}
     exec(block("fetcher.rst", "python"), names)
+    url = f"{contracts.url}{CONTRACTS}"
     conf.register_opts(names["OPTIONS"], "fetcher_contracts")
-    conf.set_override("url", contracts, "fetcher_contracts")
+    conf.set_override("url", url, "fetcher_contracts")
     fetcher = names["ContractsFetcher"](conf)
     assert fetcher.scopes() == ["web-shop"]
-    for answer in (b"", b"{}", b"[]", b"no JSON", b'{"contracts": [{"rated": true}]}'):
-        Contracts.answer = answer
-        with pytest.raises(FetchError, match=re.escape(f"[fetcher_contracts] url {contracts}")):
+    for status, body in (
+        (503, ""),
+        (200, "{}"),
+        (200, "[]"),
+        (200, "no JSON"),
+        (200, '{"contracts": [{"rated": true}]}'),
+    ):
+        contracts.answers[CONTRACTS] = [(status, body)]
+        with pytest.raises(FetchError, match=re.escape(f"[fetcher_contracts] url {url}")):
             fetcher.scopes()
 
 

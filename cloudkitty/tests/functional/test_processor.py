@@ -4,6 +4,7 @@
 import datetime
 import gc
 from collections import Counter
+from contextlib import nullcontext
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from oslo_db.exception import DBConnectionError
 from cloudkitty.collector.base import CollectError, SourceUnavailable
 from cloudkitty.db.scopes import ScopeStore
 from cloudkitty.fetcher.base import FetchError
+from cloudkitty.processor.sharing import LockedParts
 from cloudkitty.rating.base import RatingError
 from cloudkitty.storage.base import StorageError
 from cloudkitty.tests.bench import Bench
@@ -233,11 +235,81 @@ def test_every_part_of_the_scopes_is_rated_once(conf, sqlite_database) -> None:
         taken.append(part)
         return Entered(part != 1)
 
-    bench.rounds = bench.rounds_of(parts=3, first_part=2, lock=lock)
+    bench.rounds = bench.rounds_of(share=LockedParts(3, 2, lock))
     bench.rounds.run()
     assert taken == [2, 0, 1]
     missing = 30 - len(bench.rated())
     assert 0 < missing < 30
+
+
+class SomeParts(LockedParts):
+    """Half of the parts, and those that are adopted."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.adopted: frozenset[int] = frozenset()
+
+    def parts(self):
+        return frozenset({0}) | self.adopted
+
+    def turns(self):
+        return (self._turn(part) for part in sorted(self.parts()))
+
+    def adopt(self, parts) -> None:
+        self.adopted = frozenset(parts)
+
+
+def test_what_others_should_do_and_do_not_is_taken_up(conf, sqlite_database) -> None:
+    bench = Bench(conf, sqlite_database, scopes=[f"p{n}" for n in range(10)], hours=2)
+    share = SomeParts()
+    bench.rounds = bench.rounds_of(share=share, patience=600)
+    bench.rounds.run()
+    ours = set(bench.rated())
+    assert 0 < len(ours) < 10
+    assert bench.rounds.wake_at() == NEW_YEAR + 3 * HOUR, "what is others' does not wake us"
+    bench.now += datetime.timedelta(seconds=599)
+    bench.rounds.run()
+    assert share.adopted == frozenset()
+    bench.now += datetime.timedelta(seconds=1)
+    bench.rounds.run()
+    assert set(bench.rated()) == ours
+    assert share.adopted == {1}
+    assert bench.rounds.wake_at() == bench.now
+    bench.rounds.run()
+    assert bench.rated() == {f"p{n}": 2 for n in range(10)}
+    assert share.adopted == frozenset()
+
+
+def test_scopes_are_read_after_their_locks_are_taken(conf, sqlite_database, monkeypatch) -> None:
+    bench = Bench(conf, sqlite_database, scopes=["p"], hours=1)
+    other = bench.rounds_of()
+    held: set[int] = set()
+
+    class Late(SomeParts):
+        """A share whose lock is had just after another has used it."""
+
+        def held(self):
+            return frozenset(held)
+
+        def hold(self, wanted):
+            if not held:
+                other.run()
+            held.update(wanted)
+            return self.held()
+
+        def turns(self):
+            return iter([nullcontext(self)])
+
+    share = Late()
+    share.adopt({1})
+    asked = []
+    fetch = bench.collector.fetch
+    monkeypatch.setattr(
+        bench.collector, "fetch", lambda *args: (asked.append(args[1]), fetch(*args))[1]
+    )
+    bench.rounds_of(share=share).run()
+    assert bench.rated() == {"p": 1}
+    assert len(asked) == 2, "one question for each metric"
 
 
 class Entered:

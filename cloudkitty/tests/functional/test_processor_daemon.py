@@ -28,9 +28,6 @@ from cloudkitty.tests.functional.live import LiveApi
 SCOPES = 6
 HOURS = 40
 
-POINTS = SCOPES * (3 * HOURS - HOURS // 10)
-"""Each hour two instances, of which one is away every tenth, and a port."""
-
 END = NEW_YEAR + HOURS * HOUR
 
 WORKERS = 2
@@ -50,29 +47,47 @@ class Point(NamedTuple):
 class Site:
     """A priced cloud with its configuration file, and the ledger that it should come to."""
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, directory: pathlib.Path) -> None:
-        cloud.configure(conf, directory, scopes=SCOPES, hours=HOURS)
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        database: Database,
+        directory: pathlib.Path,
+        undisturbed: "list[Point] | None" = None,
+        scopes: int = SCOPES,
+        hours: int = HOURS,
+    ) -> None:
+        """*undisturbed* is the ledger to come to, if that of so many scopes and hours is known."""
+        cloud.configure(conf, directory, scopes=scopes, hours=hours)
         cloud.price(database)
         self._conf = conf
         self._directory = directory
+        self.scopes = scopes
+        self.hours = hours
+        self._end = NEW_YEAR + hours * HOUR
         self.database = database
         self.config = self.configure("cloudkitty")
         self.log = directory / "processor.log"
         self.metrics = pathlib.Path(conf.collect.metrics_conf)
+        self.undisturbed = undisturbed or self._rated_once()
+
+    def _rated_once(self) -> list[Point]:
         done = commands.run_warm("processor", self.config, "--once")
         assert (done.code, done.err) == (0, "")
-        assert f" {POINTS} points\n" in done.out
-        self.undisturbed = self.points()
-        cloud.wipe(database)
+        points = self.points()
+        # Each hour two instances, of which one is away every tenth, and a port.
+        assert len(points) == self.scopes * (3 * self.hours + -self.hours // 10)
+        assert f" {len(points)} points\n" in done.out
+        cloud.wipe(self.database)
+        return points
 
     def configure(self, name: str) -> pathlib.Path:
         """Write a configuration file; those of different names share no locks."""
         return commands.write_configuration(
             self._directory / f"{name}.conf",
-            cloud.sections(self.database.url, self._directory, hours=HOURS),
+            cloud.sections(self.database.url, self._directory, hours=self.hours),
             {
                 "orchestrator": {
-                    "coordination_url": f"file://{self._directory}/{name}-locks",
+                    "coordination_url": f"file://{self._directory}/{name}-locks?timeout=3",
                     "max_workers": WORKERS,
                     "batch_size": 1,
                 }
@@ -91,7 +106,7 @@ class Site:
 
     def is_done(self) -> bool:
         reached = self.horizons().values()
-        return len(reached) == SCOPES and all(horizon and horizon >= END for horizon in reached)
+        return len(reached) == self.scopes and all(one and one >= self._end for one in reached)
 
     def await_begin(self) -> None:
         commands.wait_until(self.is_begun, "something is rated", self.log)
@@ -111,7 +126,7 @@ class Site:
                 str(point.qty),
                 str(point.price),
             )
-            for found in store.retrieve(Query(NEW_YEAR, END), limit=None).frames
+            for found in store.retrieve(Query(NEW_YEAR, self._end), limit=None).frames
             for point in found.frame
         )
 
@@ -219,11 +234,11 @@ def test_a_collector_is_disabled_and_enabled_while_the_daemon_runs(sqlite_site: 
 
     def set_state(enabled: bool) -> None:
         url = f"{api.url}/v1/collector/states/csv"
-        answer = requests.put(url, json={"enabled": enabled}, timeout=30)
+        answer = requests.put(url, json={"enabled": enabled}, timeout=60)
         assert answer.json() == {"name": "csv", "enabled": enabled}
 
     def is_waiting() -> bool:
-        answer = requests.get(f"{api.url}/v2/scope", timeout=30)
+        answer = requests.get(f"{api.url}/v2/scope", timeout=60)
         said = [one["last_error"] or "" for one in answer.json().get("results", ())]
         return len(said) == SCOPES and all("PUT /v1/collector/states/csv" in one for one in said)
 
@@ -255,7 +270,7 @@ def test_the_api_answers_while_the_daemon_writes_the_same_file(sqlite_site: Site
             done = False
             while not done:
                 done = sqlite_site.is_done()
-                answer = requests.get(f"{api.url}/v1/report/total?{question}", timeout=30)
+                answer = requests.get(f"{api.url}/v1/report/total?{question}", timeout=60)
                 assert answer.status_code == 200, answer.text
                 answers.append(money.amount(answer.json()))
                 assert len(answers) < 10_000, sqlite_site.log.read_text()

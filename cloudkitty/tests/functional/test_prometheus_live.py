@@ -6,7 +6,6 @@ The last needs a Prometheus that ``CLOUDKITTY_TEST_PROMETHEUS`` names (such as
 """
 
 import datetime
-import os
 import pathlib
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from cloudkitty.dataframe import Registry
 from cloudkitty.fetcher.base import FetchError
 from cloudkitty.fetcher.prometheus import PrometheusFetcher
 from cloudkitty.period import Period
-from cloudkitty.tests.functional import tsdb
+from cloudkitty.tests.functional import peers, tsdb
 from cloudkitty.tests.functional.test_prometheus import definition
 
 PAGE = r"""
@@ -48,7 +47,7 @@ def server(
     reason = tsdb.missing()
     if reason:
         pytest.skip(reason)
-    server = tsdb.Server(tmp_path_factory.mktemp("prometheus"), targets=[exporter.target])
+    server = tsdb.Server(tmp_path_factory.mktemp("prometheus"), targets=[exporter.address])
     tsdb.eventually(server, "server")
     yield server
     server.stop()
@@ -110,13 +109,11 @@ def test_a_series_that_ends_is_gone_at_once(
 
 
 def test_the_memory_of_this_machine(conf: cfg.ConfigOpts) -> None:
-    url = os.environ.get("CLOUDKITTY_TEST_PROMETHEUS")
-    if not url:
-        pytest.skip("no Prometheus: CLOUDKITTY_TEST_PROMETHEUS is not set")
+    url = peers.named("PROMETHEUS")
     conf.set_override("prometheus_url", f"{url}/api/v1", "collector_prometheus")
     query = {"query": 'timestamp(node_memory_MemTotal_bytes{project_id="demo"})'}
     deadline = time.monotonic() + 60
-    while not (found := requests.get(f"{url}/api/v1/query", query, timeout=30).json())["data"][
+    while not (found := requests.get(f"{url}/api/v1/query", query, timeout=60).json())["data"][
         "result"
     ]:
         assert time.monotonic() < deadline, "the node exporter is not scraped"

@@ -15,6 +15,7 @@ from cloudkitty.db.engine import Database
 from cloudkitty.db.tasks import TaskStore
 from cloudkitty.period import UTC, Period
 from cloudkitty.processor import build
+from cloudkitty.processor.sharing import LockedParts
 from cloudkitty.storage import upkeep
 from cloudkitty.storage.base import Query, Removed
 from cloudkitty.storage.sqlalchemy import purger
@@ -137,9 +138,8 @@ def test_the_processor_purges_when_nothing_else_is_due(
     def rounds() -> None:
         """A round of each of two workers, which share the scopes."""
         for number in (0, 1):
-            processor = build.build(
-                conf, database=database, clock=lambda: now, parts=2, first_part=number
-            )
+            share = LockedParts(2, first=number)
+            processor = build.build(conf, database=database, clock=lambda: now, share=share)
             processor.rounds.run()
 
     rounds()

@@ -25,6 +25,7 @@ from cloudkitty.storage import factory
 from cloudkitty.storage.base import Query
 from cloudkitty.tests import cloud
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
+from cloudkitty.tests.functional import commands
 from cloudkitty.tests.functional.live import ROOT, LiveApi, write_configuration
 
 PRICE_LIST = (
@@ -65,7 +66,7 @@ def runners(process: int) -> set[int]:
     return found
 
 
-def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait(condition: Callable[[], bool], seconds: float = commands.BOUND) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not come"
@@ -88,7 +89,7 @@ def live(sqlite_database: Database, tmp_path: pathlib.Path) -> Iterator[LiveApi]
 def test_quotes_in_many_threads_at_once(live: LiveApi) -> None:
     def quote(volume: int) -> str:
         body = {"resources": [{"service": "instance", "volume": volume, "desc": {}}]}
-        answer = requests.post(f"{live.url}/v1/rating/quote", json=body, timeout=30)
+        answer = requests.post(f"{live.url}/v1/rating/quote", json=body, timeout=60)
         assert answer.status_code == 200, answer.text
         return str(answer.json())
 
@@ -131,7 +132,7 @@ def test_processor_takes_its_processes_along(
             for worker in workers if ended_by == signal.SIGKILL else ():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
-            processor.wait(30)
+            processor.wait(commands.BOUND)
             wait(lambda: gone(started))
         finally:
             processor.kill()

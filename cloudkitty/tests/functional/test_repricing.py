@@ -88,7 +88,7 @@ class Site:
         self._mapping = made.mapping_id
 
     def get(self, noun: str, **arguments: Any) -> Any:
-        answer = requests.get(f"{self.server.url}/v2/{noun}", params=arguments, timeout=30)
+        answer = requests.get(f"{self.server.url}/v2/{noun}", params=arguments, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json(parse_float=Decimal)
 
@@ -102,7 +102,7 @@ class Site:
             "mode": "rate",
             **more,
         }
-        answer = requests.post(f"{self.server.url}/v2/task/reprocesses", json=body, timeout=30)
+        answer = requests.post(f"{self.server.url}/v2/task/reprocesses", json=body, timeout=60)
         assert (answer.status_code, answer.json()) == (202, {})
 
     def tasks(self) -> list[Any]:
@@ -141,10 +141,9 @@ def watch(site: Site, seconds: float = commands.BOUND) -> Iterator[tuple[Decimal
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path: pathlib.Path, sqlite_server: TestServer) -> Iterator[Site]:
     conf = configuration.load([], config_files=[])
-    server = TestServer("sqlite", tmp_path_factory.mktemp("template"))
-    site = Site(tmp_path, server.fresh(conf, tmp_path), HOURS)
+    site = Site(tmp_path, sqlite_server.fresh(conf, tmp_path), HOURS)
     yield site
     site.server.stop()
     site.database.dispose()

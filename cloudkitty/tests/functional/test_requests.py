@@ -3,7 +3,6 @@
 for sixty projects as for three."""
 
 import datetime
-import os
 import pathlib
 import uuid
 from collections import Counter
@@ -18,7 +17,7 @@ from cloudkitty import period
 from cloudkitty.processor import build, once
 from cloudkitty.tests.builders import HOUR
 from cloudkitty.tests.databases import TestServer
-from cloudkitty.tests.functional import commands, faulty, troubled, tsdb
+from cloudkitty.tests.functional import commands, faulty, peers, troubled, tsdb
 from cloudkitty.tests.functional.gnocchi import GnocchiServer
 from cloudkitty.tests.functional.test_bill_from_gnocchi import LOW, TYPES
 
@@ -38,9 +37,7 @@ class Source(NamedTuple):
 
 @pytest.fixture
 def ceilometer() -> Source:
-    target = os.environ.get("CLOUDKITTY_TEST_CEILOMETER")
-    if not target:
-        pytest.skip("no metering API: CLOUDKITTY_TEST_CEILOMETER is not set")
+    target = peers.named("CEILOMETER")
     from ceilometerclient import client
 
     for meter, kind in (("instance", "gauge"), ("network.outgoing.bytes", "cumulative")):

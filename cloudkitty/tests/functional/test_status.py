@@ -2,7 +2,6 @@
 """``cloudkitty-status`` as operators run it: what it finds, and with which exit code it ends."""
 
 import json
-import os
 import pathlib
 import socket
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from cloudkitty.rating.pyscripts.store import ScriptStore
 from cloudkitty.rating.state import ModuleStates
 from cloudkitty.tests import cloud
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
-from cloudkitty.tests.functional import commands, live
+from cloudkitty.tests.functional import commands, live, peers
 
 HOURS = 5
 
@@ -382,10 +381,7 @@ class TestCredentials:
 
     @pytest.fixture
     def identity(self) -> str:
-        url = os.environ.get("CLOUDKITTY_TEST_KEYSTONE")
-        if not url:
-            pytest.skip("no identity service: CLOUDKITTY_TEST_KEYSTONE is not set")
-        return url
+        return peers.named("KEYSTONE")
 
     def test_none(self, site: Site) -> None:
         site.configure(self.AUTH)
@@ -428,9 +424,7 @@ def test_a_source_that_would_refuse_is_not_asked(site: Site) -> None:
 
 
 def test_a_real_metering_api(site: Site) -> None:
-    url = os.environ.get("CLOUDKITTY_TEST_CEILOMETER")
-    if not url:
-        pytest.skip("no metering API: CLOUDKITTY_TEST_CEILOMETER is not set")
+    url = peers.named("CEILOMETER")
     site.configure(
         {"collect": {"collector": "ceilometer"}, "collector_ceilometer": {"endpoint": url}}
     )

@@ -3,7 +3,6 @@
 answers. Whatever happens, nothing is closed in part, skipped or doubled, and what is rated after
 the trouble is what an undisturbed processor rates, to the last digit."""
 
-import os
 import pathlib
 import re
 import shutil
@@ -21,7 +20,7 @@ from cloudkitty.processor import build
 from cloudkitty.source import sending, session
 from cloudkitty.tests.builders import HOUR
 from cloudkitty.tests.databases import TestServer
-from cloudkitty.tests.functional import commands, faulty, troubled
+from cloudkitty.tests.functional import commands, faulty, peers, troubled
 from cloudkitty.tests.functional.faulty import FaultyProxy
 from cloudkitty.tests.functional.troubled import Cloud, Content, Site
 
@@ -381,9 +380,7 @@ def test_a_token_that_has_expired_is_replaced(
     undisturbed: Undisturbed,
     tmp_path: pathlib.Path,
 ) -> None:
-    identity = os.environ.get("CLOUDKITTY_TEST_KEYSTONE")
-    if not identity:
-        pytest.skip("no identity service: CLOUDKITTY_TEST_KEYSTONE is not set")
+    identity = peers.named("KEYSTONE")
     path = tmp_path / "cloudkitty.sqlite"
     shutil.copy(undisturbed.first_hour, path)
     conf.set_override("connection", f"sqlite:///{path}", "database")

@@ -3,7 +3,6 @@
 stays, whatever the answer; real services behind a proxy that spoils answers."""
 
 import datetime
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -19,11 +18,15 @@ from cloudkitty.processor.rounds import FETCH_RETRY, ScopeSource
 from cloudkitty.processor.schedule import Schedule
 from cloudkitty.source import sending
 from cloudkitty.tests.builders import HOUR, NEW_YEAR
-from cloudkitty.tests.functional import faulty
+from cloudkitty.tests.functional import faulty, peers
 from cloudkitty.tests.functional.faulty import FaultyProxy
+from cloudkitty.tests.functional.gnocchi import GnocchiServer
 from cloudkitty.tests.functional.test_trouble import TROUBLES, Clock
 
 FETCHERS = ("keystone", "gnocchi", "prometheus")
+
+RESOURCE_TYPE = "cloudkitty_trouble_scopes"
+"""Nothing else makes resources of it while these tests look at what there is."""
 
 NAMES = (
     "nobody listens",
@@ -50,12 +53,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture(params=FETCHERS)
 def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
     """In front of the service that the fetcher asks."""
-    variable = f"CLOUDKITTY_TEST_{request.param.upper()}"
-    target = os.environ.get(variable)
-    if not target:
-        pytest.skip(f"{variable} is not set")
+    target = peers.named(request.param.upper())
+    if request.param == "gnocchi":
+        resources = GnocchiServer.named()
+        resources.resource_type(RESOURCE_TYPE)
+        resources.resource(RESOURCE_TYPE, {}, project_id="trouble")
     with faulty.in_front_of(target) as proxy:
         yield proxy
+    if request.param == "gnocchi":
+        resources.clear(RESOURCE_TYPE)
 
 
 @pytest.fixture
@@ -81,6 +87,7 @@ def fetcher(proxy: FaultyProxy, conf: cfg.ConfigOpts, request: pytest.FixtureReq
             "gnocchi_auth_type": "basic",
             "gnocchi_user": "admin",
             "gnocchi_endpoint": proxy.url,
+            "resource_types": [RESOURCE_TYPE],
             "timeout": 20,
         },
         "prometheus": {

@@ -3,7 +3,6 @@
 own project, and nobody else anything."""
 
 import json
-import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -14,7 +13,8 @@ from oslo_config import cfg
 from cloudkitty.db.engine import Database
 from cloudkitty.tests import api
 from cloudkitty.tests.builders import frame, hour, states
-from cloudkitty.tests.functional.test_api_auth import KEYSTONE, Identity, authenticate
+from cloudkitty.tests.functional import peers
+from cloudkitty.tests.functional.test_api_auth import Identity, authenticate
 
 JANUARY = "begin=2026-01-01&end=2026-02-01"
 
@@ -82,13 +82,11 @@ class Tokens(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tokens() -> Tokens:
-    url = os.environ.get(KEYSTONE)
-    if not url:
-        pytest.skip(f"no Keystone: {KEYSTONE} is not set to the URL of its v3 API")
+    url = peers.named("KEYSTONE")
     identity = Identity(url)
     admin, member = identity.token("admin"), identity.token("demo")
     headers = {"X-Auth-Token": member, "X-Subject-Token": member}
-    told = requests.get(f"{identity.url}/auth/tokens", headers=headers, timeout=30).json()["token"]
+    told = requests.get(f"{identity.url}/auth/tokens", headers=headers, timeout=60).json()["token"]
     assert "admin" not in [role["name"] for role in told["roles"]]
     return Tokens(identity, admin, member, told["project"]["id"])
 

@@ -3,7 +3,6 @@
 processor that rates them."""
 
 import datetime
-import os
 import pathlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from cloudkitty.rating.state import ModuleStates
 from cloudkitty.storage import factory
 from cloudkitty.storage.base import Query
 from cloudkitty.tests.builders import HOUR
-from cloudkitty.tests.functional import faulty, tsdb
+from cloudkitty.tests.functional import faulty, peers, tsdb
 from cloudkitty.tests.functional.gnocchi import GnocchiServer
 
 HOURS = 3
@@ -103,9 +102,7 @@ class CeilometerCloud(Cloud):
     nothing = "[]"
 
     def __init__(self) -> None:
-        target = os.environ.get("CLOUDKITTY_TEST_CEILOMETER")
-        if not target:
-            pytest.skip("no metering API: CLOUDKITTY_TEST_CEILOMETER is not set")
+        target = peers.named("CEILOMETER")
         super().__init__(target)
         self.usage = f"/v2/meters/trouble.level.{self.run}/statistics"
         for project, (level, flavor) in zip(self.projects, LEVELS.values(), strict=True):

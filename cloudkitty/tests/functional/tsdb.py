@@ -6,22 +6,19 @@ It needs the programs ``prometheus`` and ``promtool``; every wait is bounded.
 
 import pathlib
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import requests
 
 from cloudkitty import period
+from cloudkitty.tests.functional import commands
+from cloudkitty.tests.functional.answering import AnsweringServer, Request, Response
 
 DAY = datetime(2021, 3, 4, tzinfo=period.UTC)
-
-_BOUND = 60
 
 
 def missing() -> str | None:
@@ -96,7 +93,7 @@ class Server:
             self._load(source, data)
         config = directory / "prometheus.yml"
         config.write_text(_configuration(targets), encoding="utf-8")
-        port = _free_port()
+        port = commands.free_port()
         self.url = f"http://127.0.0.1:{port}/api/v1"
         self._log = directory / "prometheus.log"
         with self._log.open("wb") as log:
@@ -117,7 +114,7 @@ class Server:
     def query(self, text: str, at: float | None = None) -> list[dict[str, Any]]:
         """What the server itself answers."""
         fields = {"query": text} | ({} if at is None else {"time": str(at)})
-        answer = requests.post(f"{self.url}/query", data=fields, timeout=30)
+        answer = requests.post(f"{self.url}/query", data=fields, timeout=60)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
@@ -125,7 +122,7 @@ class Server:
     def stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(_BOUND)
+            self._process.wait(commands.BOUND)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -142,49 +139,32 @@ class Server:
         assert done.returncode == 0, done.stderr
 
     def _wait(self, ready: str) -> None:
-        deadline = time.monotonic() + _BOUND
+        deadline = time.monotonic() + commands.BOUND
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if requests.get(ready, timeout=5).status_code == 200:
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:
                 pass
             time.sleep(0.02)
         self.stop()
         raise AssertionError(f"Prometheus did not start\n{self._log.read_text()}")
 
 
-class Exporter:
+class Exporter(AnsweringServer):
     """Something to scrape: ``page`` is what it shows now."""
 
     def __init__(self, page: str = "") -> None:
         self.page = page
-        exporter = self
+        super().__init__(self._show)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = exporter.page.encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.target = f"127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _show(self, _: Request) -> Response:
+        return Response(200, self.page.encode(), {"Content-Type": "text/plain; version=0.0.4"})
 
 
 def eventually(server: Server, query: str, *, is_found: bool = True) -> list[dict[str, Any]]:
     """What the server answers as soon as it answers anything, or nothing."""
-    deadline = time.monotonic() + _BOUND
+    deadline = time.monotonic() + commands.BOUND
     while time.monotonic() < deadline:
         found = server.query(query)
         if bool(found) == is_found:
@@ -200,10 +180,3 @@ def _configuration(targets: Iterable[str]) -> str:
         "scrape_configs:\n"
         f"- {{job_name: test, static_configs: [{{targets: [{listed}]}}]}}\n"
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-BOUND = 60
+BOUND = 120
 
 
 def service(root: pathlib.Path, unit: str) -> configparser.SectionProxy:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudkitty import money
-from cloudkitty.storage.sqlalchemy.gathering import Cut, added_up
+from cloudkitty.storage.sqlalchemy.gathering import Cut, Numbers, added_up
 
 amounts = st.decimals(
     min_value=-(10**39), max_value=10**39, allow_nan=False, allow_infinity=False
@@ -26,7 +26,7 @@ def text_of(many: list[tuple[int, Decimal, Decimal]]) -> str:
 @settings(deadline=None)
 @given(gathered)
 def test_sums_are_exact(many) -> None:
-    points, qty, price = added_up(text_of(many), len(many))
+    points, qty, price = added_up(text_of(many), len(many), Numbers())
     assert points == sum(n for n, _qty, _price in many)
     assert Fraction(qty) == sum(n * Fraction(qty) for n, qty, _price in many)
     assert Fraction(price) == sum(n * Fraction(price) for n, _qty, price in many)
@@ -34,7 +34,7 @@ def test_sums_are_exact(many) -> None:
 
 def test_amounts_of_120_digits() -> None:
     text = f"720 {'9' * 40} 0.{'0' * 79}1 1 0.{'9' * 80} -{'9' * 40} "
-    points, qty, price = added_up(text, 2)
+    points, qty, price = added_up(text, 2, Numbers())
     assert points == 721
     assert money.digits(qty) == f"719{'9' * 37}280.{'9' * 80}"
     assert money.digits(price) == f"-{'9' * 39}8.{'9' * 77}28"
@@ -46,4 +46,4 @@ def test_a_text_without_its_end_is_noticed(many, data) -> None:
     text = text_of(many)
     short = text[: data.draw(st.integers(0, len(text) - 1))]
     with pytest.raises(Cut):
-        added_up(short, len(many))
+        added_up(short, len(many), Numbers())

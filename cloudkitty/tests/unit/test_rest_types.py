@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import wsme.types
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,3 +105,29 @@ def test_whole_numbers(value: Any, number: int) -> None:
 def test_what_is_no_whole_number(value: Any) -> None:
     with pytest.raises(ValueError, match=r"number|fit"):
         types.WholeNumber.validate(value)
+
+
+def test_members_come_as_they_are_written_and_those_of_a_base_behind() -> None:
+    class Base(types.Form):
+        zone = types.Text
+        area = types.Text
+
+    class Middle(Base):
+        name = types.Text
+        area = types.WholeNumber
+
+        def method(self) -> None:
+            pass
+
+    class Last(Middle):
+        other = types.Flag
+
+    orders = {
+        form: [member.name for member in wsme.types.list_attributes(form)]
+        for form in (Base, Middle, Last)
+    }
+    assert orders == {
+        Base: ["zone", "area"],
+        Middle: ["name", "area", "zone"],
+        Last: ["other", "name", "area", "zone"],
+    }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cloudkitty.config import ConfigurationError
 from cloudkitty.period import UTC, Period
-from cloudkitty.processor.schedule import Schedule, back_off
+from cloudkitty.processor.schedule import Batch, Schedule, back_off
 from cloudkitty.scope import ScopeState
 from cloudkitty.tests.builders import HOUR, NEW_YEAR, scope
 
@@ -31,6 +31,10 @@ def state(number=1, horizon=None, starts_at=NEW_YEAR, retry_at=None, gone_at=Non
     )
 
 
+def due_batches(schedule: Schedule, states, now, retry=False) -> list[Batch]:
+    return schedule.batches(schedule.due(states, now, retry=retry))
+
+
 @pytest.mark.parametrize("wait, due_after", [(0, 0), (1, 1), (2, 2), (3, 3)])
 def test_a_period_is_due_strictly_after_its_wait(wait, due_after) -> None:
     schedule = Schedule(seconds=3600, wait_periods=wait)
@@ -41,20 +45,20 @@ def test_a_period_is_due_strictly_after_its_wait(wait, due_after) -> None:
 
 
 def test_the_first_period_waits_like_every_other() -> None:
-    assert HOURLY.batches([state()], NEW_YEAR + datetime.timedelta(minutes=10)) == []
-    [batch] = HOURLY.batches([state()], NEW_YEAR + 2 * HOUR + SECOND)
+    assert due_batches(HOURLY, [state()], NEW_YEAR + datetime.timedelta(minutes=10)) == []
+    [batch] = due_batches(HOURLY, [state()], NEW_YEAR + 2 * HOUR + SECOND)
     assert batch.period == Period.of(NEW_YEAR, 3600)
 
 
 def test_periods_follow_on_the_horizon() -> None:
-    [batch] = HOURLY.batches([state(horizon=NEW_YEAR + 5 * HOUR)], NEW_YEAR + 9 * HOUR)
+    [batch] = due_batches(HOURLY, [state(horizon=NEW_YEAR + 5 * HOUR)], NEW_YEAR + 9 * HOUR)
     assert batch.period == Period.of(NEW_YEAR + 5 * HOUR, 3600)
 
 
 def test_batches_are_of_one_period_the_oldest_first_and_bounded() -> None:
     states = [state(n, horizon=NEW_YEAR + (n % 2) * HOUR) for n in range(1, 8)]
     schedule = Schedule(seconds=3600, wait_periods=1, batch_size=3)
-    batches = schedule.batches(states, NEW_YEAR + 9 * HOUR)
+    batches = due_batches(schedule, states, NEW_YEAR + 9 * HOUR)
     assert [(b.period.begin - NEW_YEAR) // HOUR for b in batches] == [0, 1, 1]
     assert [len(b.states) for b in batches] == [3, 3, 1]
     assert sorted(s.id for b in batches for s in b.states) == list(range(1, 8))
@@ -63,9 +67,9 @@ def test_batches_are_of_one_period_the_oldest_first_and_bounded() -> None:
 def test_a_failed_period_waits_for_its_time_unless_told_to_retry() -> None:
     now = NEW_YEAR + 9 * HOUR
     waiting = state(retry_at=now + SECOND)
-    assert HOURLY.batches([waiting], now) == []
-    assert HOURLY.batches([waiting], now + SECOND)
-    assert HOURLY.batches([waiting], now, retry=True)
+    assert due_batches(HOURLY, [waiting], now) == []
+    assert due_batches(HOURLY, [waiting], now + SECOND)
+    assert due_batches(HOURLY, [waiting], now, retry=True)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def test_the_number_due_is_how_often_a_period_can_be_taken(hours, wait, seconds)
     schedule = Schedule(seconds=3600, wait_periods=wait)
     now = NEW_YEAR + hours * HOUR + seconds * SECOND
     taken, horizon = 0, None
-    while batches := schedule.batches([state(horizon=horizon)], now):
+    while batches := due_batches(schedule, [state(horizon=horizon)], now):
         horizon = batches[0].period.end
         taken += 1
     assert schedule.due_count(state(), now) == taken
@@ -104,7 +108,7 @@ def test_of_a_scope_that_is_gone_what_began_before_is_rated(hours, wait, gone) -
     now, gone_at = NEW_YEAR + hours * HOUR, NEW_YEAR + gone * SECOND
     rated, horizon = [], None
     while not state(horizon=horizon, gone_at=gone_at).rests(3600):
-        batches = schedule.batches([state(horizon=horizon, gone_at=gone_at)], now)
+        batches = due_batches(schedule, [state(horizon=horizon, gone_at=gone_at)], now)
         if not batches:
             break
         rated.append(batches[0].period)

@@ -3,5 +3,6 @@
 
 Each test lets one fault happen to a worker that rates a small cloud, on each kind of database, and
 compares the ledger with that of an undisturbed run. ``CLOUDKITTY_TEST_FAULTS=long`` lets faults
-happen at more moments, with the pauses of production; ``report`` makes the table for operators.
+happen at more moments, with the pauses of production, and ``CLOUDKITTY_TEST_KILLS=100`` has more
+workers killed at random moments; ``report`` makes the table for operators.
 """

@@ -6,11 +6,13 @@ and it ends when the test that has started it does.
 """
 
 import functools
+import gc
 import multiprocessing
 import os
 import select
 import signal
 import threading
+import types
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from typing import NamedTuple, NoReturn
@@ -18,21 +20,30 @@ from typing import NamedTuple, NoReturn
 from oslo_config import cfg
 
 from cloudkitty.cli import common
-from cloudkitty.processor import build, service
-from cloudkitty.processor.worker import Clock
+from cloudkitty.processor import build, group, service
+from cloudkitty.processor.crashes import Crashes
+from cloudkitty.processor.rounds import Rounds
+from cloudkitty.processor.worker import Clock, Retry
 
-BOUND = 60
+BOUND = 90
 """Seconds after which whatever is waited for has failed."""
+
+
+VAIN_ROUNDS = 5
+"""Rounds after which a worker will not come to a point any more."""
 
 
 class Pace(NamedTuple):
     """Seconds that a worker waits: after a round that failed as a whole, between two rounds at
-    least and at most, and before a failed period is tried again."""
+    least and at most, before a failed period is tried again at first, at random, and for another
+    who is silent."""
 
     trouble: float
     pause: float
     idle: float
-    retry: int
+    retry: float
+    jitter: bool
+    silence: int
 
 
 class Inside:
@@ -42,9 +53,13 @@ class Inside:
         self._told = told
         self._go = go
 
+    def tell(self) -> None:
+        """Tell the test that a point is reached, and go on."""
+        os.write(self._told, b"!")
+
     def hold(self) -> None:
         """Tell the test that a point is reached, and wait until it says go."""
-        os.write(self._told, b"!")
+        self.tell()
         if not os.read(self._go, 1):
             os._exit(1)
 
@@ -55,7 +70,7 @@ class Inside:
 
     def freeze(self) -> None:
         """Stop until the test lets this process go on."""
-        os.write(self._told, b"!")
+        self.tell()
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -68,18 +83,24 @@ class Child:
 
     def __init__(self, conf: cfg.ConfigOpts, clock: Clock, prepare: Prepare, pace: Pace) -> None:
         heard, told = os.pipe()
+        counted, round_done = os.pipe()
         go, allowed = os.pipe()
         stop, ended = os.pipe()
-        self._heard, self._allowed, self._ended = heard, allowed, ended
+        self._heard, self._counted = heard, counted
+        self._allowed, self._ended = allowed, ended
 
         def become() -> None:
-            for end in (heard, allowed, ended):
+            for end in (heard, counted, allowed, ended):
                 os.close(end)
-            _work(conf, clock, functools.partial(prepare, Inside(told, go)), pace, stop)
+            _set(pace, clock, round_done)
+            _work(conf, functools.partial(prepare, Inside(told, go)), stop)
 
         self._process: ForkProcess = multiprocessing.get_context("fork").Process(target=become)
+        # The child would go through all that the test runner holds, in search of garbage.
+        gc.freeze()
         self._process.start()
-        for end in (told, go, stop):
+        gc.unfreeze()
+        for end in (told, round_done, go, stop):
             os.close(end)
 
     @property
@@ -88,9 +109,18 @@ class Child:
         return self._process.exitcode
 
     def await_point(self) -> None:
-        """Wait until the child has come to where it holds or freezes."""
-        assert select.select([self._heard], [], [], BOUND)[0], "the point was not reached in time"
+        """Wait until the child has come to where it tells, holds or freezes."""
+        self._await(self._heard, "the point was not reached")
         assert os.read(self._heard, 1) == b"!", f"the child ended before it: {self.exit_code}"
+
+    def await_rounds(self, number: int) -> None:
+        """Wait until the child has done so many rounds that begin after now."""
+        while select.select([self._counted], [], [], 0)[0] and os.read(self._counted, 1):
+            pass
+        # The first to end may have begun before.
+        for _ in range(number + 1):
+            assert select.select([self._counted], [], [], BOUND)[0], "no round has ended in time"
+            assert os.read(self._counted, 1), f"the child has ended: {self.exit_code}"
 
     def go(self) -> None:
         """Let a child that holds go on."""
@@ -109,8 +139,26 @@ class Child:
 
     def await_death(self) -> None:
         """Wait until the child has killed itself."""
+        self._await(self._process.sentinel, "the child lives on")
+        self._died()
+
+    def kill(self) -> None:
+        """Kill the child wherever it is."""
+        self._process.kill()
+        self._died()
+
+    def _died(self) -> None:
         self._process.join(BOUND)
         assert self.exit_code == -signal.SIGKILL, f"it should have died: {self.exit_code}"
+
+    def _await(self, event: int, otherwise: str) -> None:
+        """Wait for an event that comes within a few rounds, or never."""
+        for _ in range(VAIN_ROUNDS):
+            ready, _, _ = select.select([event, self._counted], [], [], BOUND)
+            assert ready, f"{otherwise} in time"
+            if event in ready or not os.read(self._counted, 1):
+                return
+        raise AssertionError(f"{otherwise} in {VAIN_ROUNDS} rounds")
 
     def stop(self) -> None:
         """Tell the child to finish what it does and end; kill it when it does not."""
@@ -119,7 +167,7 @@ class Child:
         if self.exit_code is None:
             self._process.kill()
             self._process.join()
-        for end in (self._heard, self._allowed):
+        for end in (self._heard, self._counted, self._allowed):
             os.close(end)
 
     def _end(self) -> None:
@@ -128,16 +176,36 @@ class Child:
         self._ended = -1
 
 
-def _work(
-    conf: cfg.ConfigOpts, clock: Clock, prepare: Callable[[], None], pace: Pace, stop: int
-) -> None:
-    common.set_up_logging(conf)
+def _set(pace: Pace, clock: Clock, round_done: int) -> None:
+    """Give this process its clock and its pace, and have it tell of each round."""
     build.utcnow = clock
     service.TROUBLE_SECONDS = pace.trouble
     service.PAUSE_SECONDS = pace.pause
     service.IDLE_SECONDS = pace.idle
+    service.LOOK_SECONDS = group.WATCH_SECONDS = pace.pause
+    build.Retry = functools.partial(_retry, pace.retry)
+    if not pace.jitter:
+        service.random = types.SimpleNamespace(uniform=lambda least, _most: least)
+    run = Rounds.run
+
+    @functools.wraps(run)
+    def telling(*args: object, **kwargs: object) -> None:
+        try:
+            run(*args, **kwargs)
+        finally:
+            os.write(round_done, b".")
+
+    Rounds.run = telling
+
+
+def _retry(pause: float, _first: int, longest: int) -> Retry:
+    return Retry(pause, longest)  # type: ignore[arg-type]
+
+
+def _work(conf: cfg.ConfigOpts, prepare: Callable[[], None], stop: int) -> None:
+    common.set_up_logging(conf)
     prepare()
-    worker = service.ProcessorWorker(0, conf, None)
+    worker = service.ProcessorWorker(0, conf, None, Crashes())
 
     def await_stop() -> None:
         os.read(stop, 1)

@@ -3,11 +3,10 @@
 
 import io
 import json
-import os
 import pathlib
-import tempfile
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from oslo_config import cfg
@@ -15,38 +14,38 @@ from oslo_config import cfg
 from cloudkitty import config
 from cloudkitty.db.engine import Database
 from cloudkitty.processor import build, once
-from cloudkitty.processor.locks import PartLocks
+from cloudkitty.processor.locks import share_of
 from cloudkitty.tests.databases import TestServer
 from cloudkitty.tests.functional.faults.child import Child
-from cloudkitty.tests.functional.faults.servers import SERVERS, Server, own
+from cloudkitty.tests.functional.faults.servers import SERVERS, Server, place
 from cloudkitty.tests.functional.faults.site import Ledger, Site, Verdict
 
 
-@pytest.fixture(scope="session", autouse=True)
-def wanted() -> None:
-    """The matrix is run on request: it waits a lot, and takes minutes."""
-    if not os.environ.get("CLOUDKITTY_TEST_FAULTS"):
-        pytest.skip("the fault matrix takes minutes: CLOUDKITTY_TEST_FAULTS is not set")
-
-
-@pytest.fixture(scope="session")
-def undisturbed(sqlite_server: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    """The ledger of a run that nothing disturbs: the same on every database."""
+def rated_alone(
+    server: TestServer, directory: pathlib.Path, prepare: Callable[[Site], None]
+) -> Ledger:
+    """Return the ledger of a run that nothing disturbs: the same on every database."""
     conf = config.load([], config_files=[])
-    directory = tmp_path_factory.mktemp("undisturbed")
     conf.set_override("state_path", str(directory))
     conf.set_override("scope_key", "project_id", "collect")
-    database = sqlite_server.fresh(conf, directory)
+    database = server.fresh(conf, directory)
     site = Site(conf, database, directory)
+    prepare(site)
     # Here, so that what the workers need is imported before they fork.
-    processor = build.build(conf, database=database, clock=site.clock)
-    with PartLocks(conf.orchestrator.coordination_url, "here", 1)(0) as ours:
-        assert ours
-        once.rate_all(processor, io.StringIO())
+    share = share_of(conf)
+    processor = build.build(conf, database=database, share=share)
+    once.rate_all(processor, io.StringIO())
+    share.close()
     processor.worker.close()
     ledger = site.ledger()
     database.dispose()
     return ledger
+
+
+@pytest.fixture(scope="session")
+def undisturbed(sqlite_server: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """What every ledger should come to."""
+    return rated_alone(sqlite_server, tmp_path_factory.mktemp("undisturbed"), lambda _site: None)
 
 
 class Trial:
@@ -98,14 +97,11 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     kind: type[Server] = request.param
     if not kind.program():
         pytest.skip(f"no {kind.dialect} server: its program is not installed")
-    # Not below the runner's own directory, which nobody else may enter.
-    with tempfile.TemporaryDirectory() as name:
-        directory = pathlib.Path(name)
-        own(directory)
+    with place() as directory:
         server = kind(directory)
         server.start()
         yield server
-        server.stop()
+        server.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

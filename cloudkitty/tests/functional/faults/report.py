@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the fault matrix and writes what came of it as a table into a page of the documentation:
-``python -m cloudkitty.tests.functional.faults.report PAGE [JUNIT-XML ...]``.
+"""The table of the fault matrix, which a run of the tests prints at its end.
+
+``python -m cloudkitty.tests.functional.faults.report PAGE [JUNIT-XML ...]`` runs the matrix and
+writes the table into a page of the documentation.
 
 With files of results (``pytest --junitxml``), these are taken and nothing is run; a fault that was
 tried again has the results of the last file that knows it.
@@ -17,6 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
 MARKS = re.compile(r"(?<=\.\. faults: begin\n\n).*?(?=\n\.\. faults: end\n)", re.DOTALL)
 
 NAMES = {"sqlite": "SQLite", "mysql": "MariaDB", "postgresql": "PostgreSQL"}
@@ -32,6 +36,18 @@ def results(path: pathlib.Path) -> list[Result]:
         json.loads(one.attrib["value"])
         for one in ElementTree.parse(path).iter("property")
         if one.attrib["name"] == "fault"
+    ]
+
+
+def told(reporter: pytest.TerminalReporter) -> list[Result]:
+    """Return what each test of this run has told of its fault."""
+    return [
+        json.loads(value)
+        for outcome in ("passed", "failed")
+        for done in reporter.getreports(outcome)
+        if done.when == "call"
+        for name, value in done.user_properties
+        if name == "fault"
     ]
 
 

@@ -4,6 +4,7 @@
 A server lives on a free port of loopback in a directory of its own, and is ended by its process id.
 """
 
+import contextlib
 import glob
 import os
 import pathlib
@@ -12,10 +13,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from cloudkitty.tests.functional.commands import free_port
 from cloudkitty.tests.functional.faults.child import BOUND
+
+DEADLOCK_SECONDS = 0.1
+"""What PostgreSQL lets pass before it looks whether who waits for a lock waits for ever."""
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib/postgresql/bin"
 
@@ -27,7 +33,7 @@ class Server:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / "server.log"
         self.make()
@@ -60,12 +66,12 @@ class Server:
         while not self._answers():
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def _answers(self) -> bool:
         from cloudkitty.tests.databases import answers
 
-        return answers(self.url)
+        return _listens(self.port) and answers(self.url)
 
     def end(self, number: signal.Signals) -> None:
         """Send the server a signal of which it ends, and wait until it has."""
@@ -143,10 +149,11 @@ class PostgreSQL(Server):
     def line(self) -> Sequence[str]:
         sockets = str(self.directory)
         data = f"{self.directory}/data"
-        port = str(self.port)
+        options = {"fsync": "off", "deadlock_timeout": f"{1000 * DEADLOCK_SECONDS:.0f}ms"}
         return (
             self._beside("postgres"),
-            *("-D", data, "-h", "127.0.0.1", "-p", port, "-k", sockets, "-c", "fsync=off"),
+            *("-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", sockets),
+            *(f"--{name}={value}" for name, value in options.items()),
         )
 
     def stop(self) -> None:
@@ -162,11 +169,18 @@ class PostgreSQL(Server):
 SERVERS: tuple[type[Server], ...] = (MariaDB, PostgreSQL)
 
 
-def own(directory: pathlib.Path) -> None:
-    """Give a new directory to whom the servers run as."""
-    owner = _owner()
-    if owner is not None:
-        os.chown(directory, owner, -1)
+@contextlib.contextmanager
+def place() -> Iterator[pathlib.Path]:
+    """A directory that belongs to whom the servers run as, in memory where there is such a place:
+    a new server writes much, and waits for the disk each time."""
+    # Not below the test runner's own directory, which nobody else may enter.
+    memory = "/dev/shm"
+    parent = memory if os.access(memory, os.W_OK | os.X_OK) else None
+    with tempfile.TemporaryDirectory(prefix="cloudkitty-", dir=parent) as name:
+        owner = _owner()
+        if owner is not None:
+            os.chown(name, owner, -1)
+        yield pathlib.Path(name)
 
 
 def _owner() -> int | None:
@@ -183,8 +197,7 @@ def _nobody() -> int:
     raise AssertionError("there is neither a user postgres nor nobody")
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), BOUND):
+        return True
+    return False

@@ -16,7 +16,7 @@ from oslo_config import cfg
 from cloudkitty.dataframe import Registry
 from cloudkitty.db.engine import Database
 from cloudkitty.db.models import scopes
-from cloudkitty.processor import build
+from cloudkitty.processor.build import utcnow
 from cloudkitty.processor.worker import Clock
 from cloudkitty.storage.base import Query
 from cloudkitty.storage.sqlalchemy.driver import SqlAlchemyStorage
@@ -31,11 +31,13 @@ END = NEW_YEAR + HOURS * HOUR
 LONG = os.environ.get("CLOUDKITTY_TEST_FAULTS") == "long"
 """Whether faults happen at more moments, and pauses are those of production."""
 
+KILLS = int(os.environ.get("CLOUDKITTY_TEST_KILLS", "50" if LONG else "10"))
+"""Workers that are killed at random moments, on each kind of database; taken in tens."""
 
 PACE = (
-    Pace(trouble=10, pause=1, idle=60, retry=10)
+    Pace(trouble=10, pause=1, idle=60, retry=10, jitter=True, silence=10)
     if LONG
-    else Pace(trouble=0.3, pause=0.1, idle=0.5, retry=1)
+    else Pace(trouble=0.1, pause=0.02, idle=0.1, retry=0.1, jitter=False, silence=1)
 )
 
 Key = tuple[str, str, str, str]
@@ -64,16 +66,13 @@ class Site:
         self.database = database
         self.directory = directory
         self.log = directory / "processor.log"
-        # Half past the hour, so that no hour ends while a test runs; the last time that it was so,
-        # as a host whose clock is ahead of the database's is not believed.
-        now = (build.utcnow() - HOUR / 2).replace(minute=0, second=0, microsecond=0)
-        self._anchor = now + HOUR / 2 - datetime.timedelta(seconds=time.monotonic())
-        self.wait_periods = (now - NEW_YEAR) // HOUR - HOURS + 1
+        # All usage is due, and nothing after it until the next hour begins.
+        self._hour = (utcnow() - NEW_YEAR) // HOUR
+        self.wait_periods = self._hour - HOURS + 1
         for option, value in {
             "collect.wait_periods": self.wait_periods,
             "orchestrator.max_workers": 1,
             "orchestrator.batch_size": 2,
-            "orchestrator.retry_interval": PACE.retry,
             "DEFAULT.log_file": str(self.log),
         }.items():
             group, _, name = option.partition(".")
@@ -82,20 +81,17 @@ class Site:
 
     def set_locks(self, name: str) -> None:
         """Have the workers that are started from now on share locks of that name."""
-        url = f"file://{self.directory}/{name}"
+        # Who was killed counts as a member for a while, as long as others may be silent.
+        url = f"file://{self.directory}/{name}?timeout={PACE.silence}"
         self.conf.set_override("coordination_url", url, "orchestrator")
-
-    def clock(self) -> datetime.datetime:
-        """The time of all processes of this test: all usage is due, and nothing after it."""
-        return self._anchor + datetime.timedelta(seconds=time.monotonic())
 
     @contextmanager
     def worker(
-        self, prepare: Prepare = lambda _inside: None, clock: Clock | None = None
+        self, prepare: Prepare = lambda _inside: None, clock: Clock = utcnow
     ) -> Iterator[Child]:
         """Run a worker while the context lasts."""
         self.database.dispose()
-        child = Child(self.conf, clock or self.clock, prepare, PACE)
+        child = Child(self.conf, clock, prepare, PACE)
         try:
             yield child
         finally:
@@ -122,16 +118,20 @@ class Site:
             assert time.monotonic() < deadline, f"not done in time\n{self.said()}"
             time.sleep(0.02)
 
-    def await_file(self, name: str) -> None:
+    def await_file(self, name: str, worker: Child) -> None:
         """Wait until a worker has made a file in our directory."""
         deadline = time.monotonic() + BOUND
         while not (self.directory / name).exists():
+            assert worker.exit_code is None, f"the worker died\n{self.said()}"
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.02)
 
-    def let_run(self, seconds: float) -> None:
-        """Give the workers time to do what they should not."""
-        time.sleep(seconds)
+    def await_complaint(self) -> None:
+        """Wait until a worker has logged that something is wrong."""
+        deadline = time.monotonic() + BOUND
+        while not self.complaints():
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.02)
 
     def said(self) -> str:
         """The log of all workers."""
@@ -168,7 +168,12 @@ class Site:
         a period lost."""
         points = self._points()
         times = Counter(key for key, _amounts in points)
-        strange = sum(horizon != END for horizon in self.horizons().values())
+        # With each hour that has ended since, a period without usage has become due.
+        farthest = END + ((utcnow() - NEW_YEAR) // HOUR - self._hour) * HOUR
+        strange = sum(
+            horizon is None or not END <= horizon <= farthest
+            for horizon in self.horizons().values()
+        )
         return Verdict(
             lost=len(undisturbed.keys() - times.keys()) + strange,
             doubled=sum(n - 1 for n in times.values()) + len(times.keys() - undisturbed.keys()),

@@ -14,11 +14,10 @@ from cloudkitty.db.engine import Database
 from cloudkitty.db.models import modules_state, scopes
 from cloudkitty.storage.sqlalchemy import models
 from cloudkitty.tests.functional.faults import points, refusals
-from cloudkitty.tests.functional.faults.child import Inside
+from cloudkitty.tests.functional.faults.child import BOUND, Inside
 from cloudkitty.tests.functional.faults.conftest import Trial
-from cloudkitty.tests.functional.faults.servers import Server
+from cloudkitty.tests.functional.faults.servers import DEADLOCK_SECONDS, Server
 from cloudkitty.tests.functional.faults.site import LONG
-from cloudkitty.tests.functional.faults.test_database_away import close_connections
 
 BATCHES = range(1, 25) if LONG else (points.BATCH, points.BATCH + 1)
 """A batch of two scopes, which is tried in halves, and one of a single scope."""
@@ -45,7 +44,8 @@ def test_a_statement_fails(trial: Trial, fault: str, nth: int) -> None:
     with trial.site.worker(lambda inside: points.at("after closing runs", arm, nth)) as worker:
         trial.recovers(fault, worker)
     complaints = trial.site.complaints()
-    assert len(complaints) <= 1, complaints
+    # Of two scopes, each succeeds when it is tried alone; an hour's second batch is a single one.
+    assert len(complaints) == (nth % 2 == 0), complaints
 
 
 class Rival:
@@ -58,6 +58,7 @@ class Rival:
         rows = [{"name": f"m{n}", "state": False, "revision": 0} for n in range(500)]
         self._connection.execute(modules_state.insert(), rows)
         self._connection.execute(sa.select(models.runs).with_for_update()).all()
+        self._database = database
         self._waiting = threading.Thread(target=self._lock_scopes)
 
     def _lock_scopes(self) -> None:
@@ -66,27 +67,40 @@ class Rival:
     def lock_scopes(self) -> None:
         """Ask for the locks that the worker has, long enough ago to be no suspect any more."""
         self._waiting.start()
-        time.sleep(1.3)
+        waiting = {
+            "mysql": "SELECT count(*) FROM information_schema.innodb_trx "
+            "WHERE trx_state = 'LOCK WAIT'",
+            "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+        }[self._database.dialect]
+        deadline = time.monotonic() + BOUND
+        while not self._count(waiting):
+            assert time.monotonic() < deadline, "nobody waits for a lock"
+            time.sleep(0.02)
+        time.sleep(2 * DEADLOCK_SECONDS)
+
+    def _count(self, statement: str) -> int:
+        with self._database.reader() as connection:
+            return int(connection.scalar(sa.text(statement)))
 
     def end(self) -> None:
-        self._waiting.join(30)
+        self._waiting.join(BOUND)
         assert not self._waiting.is_alive(), "nobody has solved the deadlock"
         self._transaction.rollback()
         self._connection.close()
 
 
-@on_servers
-def test_two_transactions_lock_in_different_order(trial: Trial) -> None:
-    site = trial.site
+def test_two_transactions_lock_in_different_order(breakable: Trial) -> None:
+    site = breakable.site
     with site.worker(lambda inside: points.at("after locking the scopes", inside.hold)) as worker:
         worker.await_point()
         rival = Rival(site.database)
         rival.lock_scopes()
         worker.go()
         rival.end()
-        trial.over()
-        trial.recovers("deadlock with another connection", worker)
-    assert len(site.complaints()) <= 1
+        breakable.over()
+        breakable.recovers("deadlock with another connection", worker)
+    # Of two scopes, each succeeds when it is tried alone.
+    assert site.complaints() == []
 
 
 @on_sqlite
@@ -94,14 +108,14 @@ def test_another_process_holds_the_write_lock_too_long(trial: Trial) -> None:
     site = trial.site
 
     def prepare(inside: Inside) -> None:
-        engine.SQLITE_BUSY_SECONDS = 1
+        engine.SQLITE_BUSY_SECONDS = 0.2  # type: ignore[assignment]
         points.at("after rating", inside.hold)
 
     with site.worker(prepare) as worker:
         worker.await_point()
         with site.database.writer():
             worker.go()
-            _await_complaint(trial)
+            site.await_complaint()
         trial.over()
         trial.recovers("write lock held too long", worker)
     assert len(site.complaints()) == 1
@@ -121,7 +135,7 @@ def test_the_disk_is_full(trial: Trial) -> None:
             refusals.raising_while(flag, refusals.FULL[site.database.dialect])
 
     with site.worker(prepare) as worker:
-        _await_complaint(trial)
+        site.await_complaint()
         flag.unlink()
         trial.over()
         trial.recovers("disk full", worker)
@@ -141,7 +155,7 @@ def test_a_file_is_read_only(trial: Trial) -> None:
         refusals.read_only_while(flag)
 
     with site.worker(prepare) as worker:
-        _await_complaint(trial)
+        site.await_complaint()
         flag.unlink()
         trial.over()
         trial.recovers("database read-only", worker)
@@ -151,18 +165,22 @@ def test_a_file_is_read_only(trial: Trial) -> None:
 def test_a_server_is_read_only(breakable: Trial, own_server: Server) -> None:
     site = breakable.site
     name = sa.engine.make_url(site.database.url).database
+    # Connections that there are already must refuse, too: to end them would be another fault.
     on, off = {
-        "mysql": ("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"),
+        "mysql": (["SET GLOBAL read_only = 1"], ["SET GLOBAL read_only = 0"]),
         "postgresql": (
-            f"ALTER DATABASE {name} SET default_transaction_read_only = on",
-            f"ALTER DATABASE {name} RESET default_transaction_read_only",
+            ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"],
+            ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"],
         ),
     }[own_server.dialect]
     everything = site.database.url
     if own_server.dialect == "mysql":
         # Root may write all the same.
-        _execute(own_server, "CREATE OR REPLACE USER writer@'127.0.0.1'")
-        _execute(own_server, f"GRANT ALL ON {name}.* TO writer@'127.0.0.1'")
+        _execute(
+            own_server,
+            "CREATE OR REPLACE USER writer@'127.0.0.1'",
+            f"GRANT ALL ON {name}.* TO writer@'127.0.0.1'",
+        )
         writer = sa.engine.make_url(everything).set(username="writer")
         site.conf.set_override(
             "connection", writer.render_as_string(hide_password=False), "database"
@@ -170,28 +188,28 @@ def test_a_server_is_read_only(breakable: Trial, own_server: Server) -> None:
     try:
         with site.worker(lambda inside: points.at("after inserting runs", inside.hold)) as worker:
             worker.await_point()
-            _execute(own_server, on)
-            close_connections(site.database)
+            _execute(own_server, *on)
             worker.go()
-            _await_complaint(breakable)
-            _execute(own_server, off)
-            # Whoever has come meanwhile keeps what it was told.
-            close_connections(site.database)
+            site.await_complaint()
+            worker.await_rounds(2)
+            _execute(own_server, *off)
             breakable.over()
             breakable.recovers("database read-only", worker)
     finally:
-        _execute(own_server, off)
-    assert len(site.complaints()) == 1
+        _execute(own_server, *off)
+    [complaint] = site.complaints()
+    assert "read-only" in complaint
 
 
-def _execute(server: Server, statement: str) -> None:
+def _execute(server: Server, *statements: str) -> None:
     from cloudkitty import config
 
     conf = config.load([], config_files=[])
     conf.set_override("connection", server.url, "database")
     database = Database(conf)
     with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.exec_driver_sql(statement)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
     database.dispose()
 
 
@@ -202,10 +220,3 @@ def _use_small_pages(path: pathlib.Path) -> None:
         connection.execute(f"PRAGMA {statement}")
     connection.execute("VACUUM")
     connection.close()
-
-
-def _await_complaint(trial: Trial) -> None:
-    deadline = time.monotonic() + 60
-    while not trial.site.complaints():
-        assert time.monotonic() < deadline, trial.site.said()
-        time.sleep(0.02)
