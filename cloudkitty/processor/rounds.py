@@ -98,6 +98,11 @@ class ScopeSource:
         self._retry_at = now + back_off(self._failures, FETCH_RETRY, FETCH_RETRY_LONGEST)
         LOG.error("the list of scopes could not be fetched: %s", failure)
 
+    @property
+    def retry_at(self) -> datetime.datetime | None:
+        """When a fetcher that has failed is asked again."""
+        return self._retry_at
+
     def has(self, state: ScopeState) -> bool:
         """Return whether the scope and its usage come from where this configuration says."""
         scope = state.scope
@@ -230,8 +235,9 @@ class Rounds:
         return self._share.parts()
 
     def wake_at(self) -> datetime.datetime | None:
-        """Return when something of ours becomes due next, ``None`` if there is nothing to wait
-        for."""
+        """Return when something of ours becomes due next, or the list of scopes is to be asked for
+        again, ``None`` if there is nothing to wait for."""
         ours = self._share.parts()
         states = [state for state in self._source.states() if self._part(state) in ours]
-        return self._schedule.wake_at(states, self._clock())
+        found = (self._schedule.wake_at(states, self._clock()), self._source.retry_at)
+        return min((instant for instant in found if instant is not None), default=None)

@@ -211,6 +211,7 @@ def test_a_failing_fetcher_keeps_the_last_list(bench, caplog) -> None:
     bench.rounds.run()
     assert bench.rated() == {"p": 6, "q": 6, "r": 6}
     assert "[fetcher_csv] file: gone" in caplog.text
+    assert bench.rounds.wake_at() == bench.now + datetime.timedelta(seconds=10)
 
 
 def test_a_new_scope_starts_at_its_first_period(bench) -> None:
