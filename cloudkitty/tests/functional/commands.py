@@ -109,9 +109,11 @@ def become(main: Callable[[], int | None], argv: list[str], out: int, err: int) 
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-    # Handlers of the forked process write to streams that are closed by now.
+    # As in a new process: handlers of the tests write to streams that are closed by now.
     for logger in [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]:
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+    logging.root.setLevel(logging.WARNING)
     sys.argv = argv
     sys.exit(main())
 

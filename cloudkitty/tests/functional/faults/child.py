@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import threading
+import time
 import types
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
@@ -82,6 +83,7 @@ class Child:
     """A worker that rates until it is stopped, killed, or dies of a fault."""
 
     def __init__(self, conf: cfg.ConfigOpts, clock: Clock, prepare: Prepare, pace: Pace) -> None:
+        self._silence = pace.silence
         heard, told = os.pipe()
         counted, round_done = os.pipe()
         go, allowed = os.pipe()
@@ -152,13 +154,17 @@ class Child:
         assert self.exit_code == -signal.SIGKILL, f"it should have died: {self.exit_code}"
 
     def _await(self, event: int, otherwise: str) -> None:
-        """Wait for an event that comes within a few rounds, or never."""
-        for _ in range(VAIN_ROUNDS):
+        """Wait for an event that comes within a few rounds after whoever was killed before has
+        been missed, or never."""
+        missed_by = time.monotonic() + 3 * self._silence
+        rounds = 0
+        while rounds < VAIN_ROUNDS or time.monotonic() < missed_by:
             ready, _, _ = select.select([event, self._counted], [], [], BOUND)
             assert ready, f"{otherwise} in time"
             if event in ready or not os.read(self._counted, 1):
                 return
-        raise AssertionError(f"{otherwise} in {VAIN_ROUNDS} rounds")
+            rounds += 1
+        raise AssertionError(f"{otherwise} in {rounds} rounds")
 
     def stop(self) -> None:
         """Tell the child to finish what it does and end; kill it when it does not."""
